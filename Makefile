@@ -1,0 +1,55 @@
+# The two commands a newcomer needs are `make report` and `make test`; `make help` lists the others.
+# Python and venv must be there (make says what is missing); all else goes into .venv from a lock file.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+
+.PHONY: help report test lint lock clean
+.DELETE_ON_ERROR:
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+report: $(VENV)/run.installed ## run the bundled case and print where its report is
+	@$(BIN)/snakemake --cores $(CORES)
+	@echo "The report: $(CURDIR)/results/report/report.html"
+	@echo "        and $(CURDIR)/results/report/report.pdf"
+
+test: $(VENV)/test.installed ## run the tests (6 minutes or less on two cores)
+	@$(BIN)/python -m pytest -q $(TESTS)
+
+lint: $(VENV)/test.installed ## ruff, snakefmt and snakemake --lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/snakefmt --check Snakefile rules
+	@$(BIN)/snakemake --lint
+
+lock: ## write the lock files anew from requirements/*.in (needs uv)
+	@for set in run test; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	    --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
+	    $$(test $$set = test && echo "--constraints requirements/run.lock") \
+	    requirements/$$set.in --output-file requirements/$$set.lock || exit 1; \
+	done
+
+clean: ## remove everything generated, and the environment
+	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis logs benchmarks/results
+	find results -mindepth 1 ! -name README.md -delete
+
+# test.lock holds all of run.lock in the same versions, so both go into one environment.
+$(VENV)/%.installed: requirements/%.lock | $(BIN)/python
+	@echo "Installing the packages of $< into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< \
+	  || { echo "error: the packages of $< could not be installed (see above). A connection to the package index is needed for the first run." >&2; exit 1; }
+	@touch $@
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "error: $(PYTHON) is missing. Install Python 3.11 or newer (Debian: apt-get install python3 python3-venv), or name yours: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1), and Python 3.11 or newer is needed. Install one, or name yours: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "error: $(PYTHON) lacks the venv module. Install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)

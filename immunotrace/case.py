@@ -1,0 +1,385 @@
+"""A case as the user describes it: configuration, sheets, panels and claims, checked before any job.
+
+Only this module is imported while Snakemake plans, so it keeps to the standard library, PyYAML and
+jsonschema.
+"""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from immunotrace.errors import InputError
+from immunotrace.validation import (
+    Sheet,
+    YamlFile,
+    duplicates,
+    load_yaml,
+    read_sheet,
+    schema_problems,
+    suggestion,
+    with_defaults,
+)
+
+_SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
+SIMULATED = "results/simulated"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One study: settings with their defaults, and the rows of its sheets (empty where absent).
+
+    Paths in the rows are relative to the working directory.
+    """
+
+    settings: dict
+    acquisitions: list[dict] = field(default_factory=list)
+    panels: dict[str, dict] = field(default_factory=dict)
+    plates: list[dict] = field(default_factory=list)
+    timeline: str | None = None
+    claims: list[dict] = field(default_factory=list)
+
+    @property
+    def simulated(self) -> bool:
+        return "scenario" in self.settings
+
+    @property
+    def batches(self) -> list[str]:
+        return sorted({row["batch"] for row in self.acquisitions})
+
+
+def load_case(config: dict, config_files: list[str]) -> Case:
+    """Read and check everything that `config` names.
+
+    `config_files` are the files the configuration came from, for the line numbers in messages.
+    Raises InputError with all problems, one a line.
+    """
+    problems: list[str] = []
+    schema = _schema("config")
+    files = [file for path in config_files for file in [load_yaml(path)[0]] if file]
+    for path in config_files:
+        problems += load_yaml(path)[1]
+    problems += schema_problems(config, schema, lambda key: _config_place(files, key))
+    if problems:
+        _stop(problems)
+    settings = with_defaults(config, schema)
+    if "acquisitions" not in settings and "plates" not in settings:
+        problems.append(
+            f"{_config_place(files, ())}: neither `acquisitions` nor `plates` is named; expected the "
+            "sheet of at least one of them."
+        )
+    if ("scenario" in settings) != ("simulation" in settings):
+        problems.append(
+            f"{_config_place(files, ('scenario',))}: `scenario` and `simulation` belong together; "
+            "name both (the simulated case) or neither (real data)."
+        )
+    panels_file = None
+    if "acquisitions" in settings and "panels" not in settings:
+        problems.append(
+            f"{_config_place(files, ('acquisitions',))}: `acquisitions` needs `panels`, the file that "
+            "says which marker is on which channel."
+        )
+    if "panels" in settings:
+        panels_file, found = _load_checked(settings["panels"], "panels")
+        problems += found
+        panels_file = None if found else panels_file
+    simulated = "scenario" in settings
+    acquisitions, found = _sheet(settings, "acquisitions")
+    problems += found
+    plates, found = _sheet(settings, "plates")
+    problems += found
+    problems += _acquisition_problems(acquisitions, panels_file, simulated)
+    plate_maps, found = _plate_maps(plates)
+    problems += found
+    problems += _plate_problems(plates, simulated)
+    problems += _subject_problems(settings, files, acquisitions, plates)
+    timeline_path = settings.get("timeline")
+    if timeline_path and not (simulated and _is_simulated(timeline_path)):
+        problems += read_timeline(timeline_path)[1]
+    claims_file = None
+    if "claims" in settings:
+        claims_file, found = _load_checked(settings["claims"], "claims")
+        problems += found
+        if claims_file and not found:
+            problems += _claim_problems(claims_file, panels_file, settings)
+    if problems:
+        _stop(problems)
+    return Case(
+        settings=settings,
+        acquisitions=[
+            {**row, "fcs": _beside(acquisitions.path, row["fcs"])} for row in acquisitions.rows
+        ],
+        panels=_panels(panels_file),
+        plates=[
+            {
+                **row,
+                "file": _beside(plates.path, row["file"]),
+                "map": plate_maps[_beside(plates.path, row["map"])],
+                "map_file": _beside(plates.path, row["map"]),
+            }
+            for row in plates.rows
+        ],
+        timeline=timeline_path,
+        claims=claims_file.data["claims"] if claims_file else [],
+    )
+
+
+def read_timeline(path: str) -> tuple[list[dict], list[str]]:
+    """The rows of a timeline sheet and what is wrong with it."""
+    sheet, problems = read_sheet(path, _schema("timeline"))
+    for index, row in enumerate(sheet.rows):
+        if "end_day" in row and "day" in row and row["end_day"] < row["day"]:
+            problems.append(
+                f"{sheet.where(index, 'end_day')}: {row['end_day']} is before day {row['day']}; "
+                "expected the same day or a later one."
+            )
+        if row.get("kind") == "score" and "value" not in row:
+            problems.append(
+                f"{sheet.where(index, 'value')}: empty; expected the value of the score."
+            )
+    return sheet.rows, problems
+
+
+def _schema(name: str) -> dict:
+    return yaml.safe_load((_SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+
+
+def _stop(problems: list[str]) -> None:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    lines = [f"  {number}. {problem}" for number, problem in enumerate(problems, 1)]
+    raise InputError("\n".join([f"{count} in the configuration and its sheets:", *lines]))
+
+
+def _config_place(files: list[YamlFile], key: tuple) -> str:
+    """The place of a key in the last file that has it; the command line where none has."""
+    for file in reversed(files):
+        if tuple(key) in file.lines:
+            return file.where(key)
+    if files and (len(key) != 1):
+        return files[-1].where(key)
+    return "--config on the command line" if key else "configuration"
+
+
+def _load_checked(path: str, schema: str) -> tuple[YamlFile | None, list[str]]:
+    file, problems = load_yaml(path)
+    if file is not None:
+        problems += schema_problems(file.data, _schema(schema), file.where)
+    return file, problems
+
+
+def _sheet(settings: dict, name: str) -> tuple[Sheet, list[str]]:
+    if name not in settings:
+        return Sheet("", [], []), []
+    sheet, problems = read_sheet(settings[name], _schema(name))
+    return sheet, problems + duplicates(sheet, name.removesuffix("s"))
+
+
+def _beside(sheet_path: str, path: str) -> str:
+    """A path that a sheet gives relative to itself, made relative to the working directory."""
+    return os.path.relpath(os.path.join(os.path.dirname(sheet_path), path))
+
+
+def _is_simulated(path: str) -> bool:
+    return os.path.normpath(path).startswith(os.path.join(SIMULATED, ""))
+
+
+def _missing_files(sheet: Sheet, column: str, simulated: bool) -> list[str]:
+    problems = []
+    for index, row in enumerate(sheet.rows):
+        if column not in row:
+            continue
+        path = _beside(sheet.path, row[column])
+        if not (simulated and _is_simulated(path)) and not os.path.isfile(path):
+            problems.append(
+                f"{sheet.where(index, column)}: no file {row[column]!r} beside the sheet "
+                f"(looked for {path!r}). Put it there, correct the path, or remove the row."
+            )
+    return problems
+
+
+def _consistent_roles(sheet: Sheet, seen: dict[str, str]) -> list[str]:
+    problems = []
+    for index, row in enumerate(sheet.rows):
+        if "subject" in row and row.get("role") in ("patient", "control"):
+            role = seen.setdefault(row["subject"], row["role"])
+            if role != row["role"]:
+                problems.append(
+                    f"{sheet.where(index, 'role')}: {row['role']!r}, but {row['subject']!r} is "
+                    f"{role!r} in an earlier row; expected one role a subject."
+                )
+    return problems
+
+
+def _acquisition_problems(sheet: Sheet, panels_file: YamlFile | None, simulated: bool) -> list[str]:
+    problems = duplicates(sheet, "fcs") + _missing_files(sheet, "fcs", simulated)
+    if panels_file is None:
+        return problems
+    panels = panels_file.data["panels"]
+    stained = defaultdict(set)
+    for index, row in enumerate(sheet.rows):
+        panel = panels.get(row.get("panel"))
+        if panel is None:
+            if "panel" in row:
+                problems.append(
+                    f"{sheet.where(index, 'panel')}: {row['panel']!r} is not in "
+                    f"{panels_file.path}, which has {', '.join(map(str, panels))}."
+                    f"{suggestion(row['panel'], panels)}"
+                )
+            continue
+        stained[row.get("subject"), row["panel"]].add(row.get("staining"))
+        markers = panel["markers"]
+        left_out = row.get("staining", "").removeprefix("FMO:")
+        if left_out != row.get("staining", "") and left_out not in markers:
+            problems.append(
+                f"{sheet.where(index, 'staining')}: the panel {row['panel']!r} has no marker "
+                f"{left_out!r}; expected FMO: and one of {', '.join(markers)}."
+                f"{suggestion(left_out, markers)}"
+            )
+    for (subject, name), stainings in stained.items():
+        for marker, part in panels[name]["markers"].items():
+            if part.get("threshold") == "fmo" and f"FMO:{marker}" not in stainings:
+                problems.append(
+                    f"{sheet.path}: no row with subject {subject!r}, panel {name!r} and staining "
+                    f"'FMO:{marker}', while {panels_file.where(('panels', name, 'markers', marker))} "
+                    "takes the threshold of that marker from its FMO control. Add the row, or set "
+                    "the threshold to valley, none or a number."
+                )
+    problems += _panel_problems(panels_file, panels)
+    return problems + _consistent_roles(sheet, {})
+
+
+def _panel_problems(file: YamlFile, panels: dict) -> list[str]:
+    problems = []
+    for name, panel in panels.items():
+        gates = panel["gates"]["file"]
+        if not os.path.isfile(_beside(file.path, gates)):
+            problems.append(
+                f"{file.where(('panels', name, 'gates', 'file'))}: no file {gates!r} beside it. "
+                "Put it there or correct the path."
+            )
+        for index, marker in enumerate(panel.get("quantify", {}).get("markers", [])):
+            if marker not in panel["markers"]:
+                problems.append(
+                    f"{file.where(('panels', name, 'quantify', 'markers', index))}: {marker!r} is "
+                    f"not a marker of panel {name!r}.{suggestion(marker, panel['markers'])}"
+                )
+    return problems
+
+
+def _plate_maps(plates: Sheet) -> tuple[dict[str, list[dict]], list[str]]:
+    maps: dict[str, list[dict]] = {}
+    problems: list[str] = []
+    for row in plates.rows:
+        path = _beside(plates.path, row["map"]) if "map" in row else None
+        if path is None or path in maps:
+            continue
+        sheet, found = read_sheet(path, _schema("plate_map"))
+        problems += found + duplicates(sheet, "well")
+        for index, well in enumerate(sheet.rows):
+            if (well.get("well_role") == "sample") != ("dose" in well):
+                problems.append(
+                    f"{sheet.where(index, 'dose')}: expected a dose in a well of role sample, and "
+                    "in no other (stimulated wells without drug have the role control)."
+                )
+        roles = {well.get("well_role") for well in sheet.rows}
+        if sheet.rows and not {"sample", "control"} <= roles:
+            problems.append(
+                f"{path}: expected wells of the roles sample and control; there are "
+                f"{', '.join(sorted(map(str, roles)))}."
+            )
+        maps[path] = sheet.rows
+    return maps, problems
+
+
+def _plate_problems(sheet: Sheet, simulated: bool) -> list[str]:
+    return (
+        duplicates(sheet, "file")
+        + _missing_files(sheet, "file", simulated)
+        + _consistent_roles(sheet, {})
+    )
+
+
+def _subject_problems(
+    settings: dict, files: list[YamlFile], acquisitions: Sheet, plates: Sheet
+) -> list[str]:
+    roles = {
+        row["subject"]: row["role"]
+        for sheet in (acquisitions, plates)
+        for row in sheet.rows
+        if "subject" in row and "role" in row
+    }
+    problems = []
+    for key, role in (("patient", "patient"), ("control", "control")):
+        subject = settings["case"].get(key)
+        if subject is not None and roles and roles.get(subject) != role:
+            known = [name for name, value in roles.items() if value == role]
+            problems.append(
+                f"{_config_place(files, ('case', key))}: case.{key} is {subject!r}, which no row of "
+                f"the sheets has with the role {role}; subjects of that role: "
+                f"{', '.join(known) or 'none'}.{suggestion(subject, known)}"
+            )
+    return problems
+
+
+def _claim_problems(file: YamlFile, panels_file: YamlFile | None, settings: dict) -> list[str]:
+    problems = []
+    seen: dict[str, int] = {}
+    panels = _panels(panels_file)
+    markers = {m for p in panels.values() for m in p.get("quantify", {}).get("markers", [])}
+    measured = {n for p in panels.values() for n in p.get("quantify", {}).get("populations", [])}
+    for index, claim in enumerate(file.data["claims"]):
+        key = ("claims", index)
+        if claim["claim"] in seen:
+            problems.append(
+                f"{file.where((*key, 'claim'))}: {claim['claim']!r} is the name of an earlier claim; "
+                "expected a name of its own."
+            )
+        seen[claim["claim"]] = index
+        for name in ("window", "return_window"):
+            if name in claim and claim[name][0] > claim[name][1]:
+                problems.append(
+                    f"{file.where((*key, name))}: {name} begins on day {claim[name][0]} and ends on "
+                    f"day {claim[name][1]}; expected the earlier day first."
+                )
+        if claim["kind"] == "clinical":
+            if "timeline" not in settings:
+                problems.append(
+                    f"{file.where(key)}: a clinical claim needs a `timeline` in the configuration."
+                )
+            continue
+        ic50 = claim["measurement"].endswith("_ic50")
+        if ic50 and "plates" not in settings:
+            problems.append(
+                f"{file.where((*key, 'measurement'))}: {claim['measurement']} needs `plates` in the "
+                "configuration."
+            )
+        if not ic50 and "populations" not in claim:
+            problems.append(f"{file.where(key)}: {claim['measurement']} needs `populations`.")
+        if claim["measurement"] in ("percent_positive", "median_all") and panels_file:
+            if claim.get("marker") not in markers:
+                problems.append(
+                    f"{file.where((*key, 'marker'))}: {claim.get('marker')!r} is quantified in no "
+                    f"panel; expected one of {', '.join(sorted(markers))}."
+                    f"{suggestion(claim.get('marker'), markers)}"
+                )
+            for number, population in enumerate(claim.get("populations", [])):
+                if population not in measured:
+                    problems.append(
+                        f"{file.where((*key, 'populations', number))}: markers are quantified in no "
+                        f"population {population!r}; see `quantify` in {panels_file.path}."
+                        f"{suggestion(population, measured)}"
+                    )
+    return problems
+
+
+def _panels(file: YamlFile | None) -> dict[str, dict]:
+    """The panels with the paths of their gates relative to the working directory."""
+    if file is None:
+        return {}
+    panels = {}
+    for name, panel in file.data["panels"].items():
+        gates = {**panel["gates"], "file": _beside(file.path, panel["gates"]["file"])}
+        panels[name] = {**panel, "gates": gates}
+    return panels

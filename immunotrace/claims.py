@@ -1,0 +1,275 @@
+"""Claims as data, each answered from the tables.
+
+A claim about a change is answered in every population that it names and holds only where it holds in
+all of them. The verdicts:
+
+supported       the change was seen in the claim's window, beyond the reference change and at least as
+                large as the claim's minimal change; a transient one also returned
+contradicted    a change of the other direction was seen
+not_supported   no such change, although one of the minimal size would have been seen; or it did not return
+inconclusive    no such change, and one of the minimal size could have been missed; or no day to see a return
+not_evaluable   no data
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = [
+    "claim",
+    "verdict",
+    "effect",
+    "effect_low",
+    "effect_high",
+    "nadir_day",
+    "return_day",
+    "sentence",
+    "title",
+    "statement",
+    "evidence",
+]
+
+MEASUREMENT_WORDS = {
+    "percent_positive": "percentage of {marker}+ cells in {population}",
+    "median_all": "median {marker} in {population}",
+    "percent_of_parent": "percentage of {population}",
+    "absolute_ic50": "absolute IC50",
+    "relative_ic50": "relative IC50",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One verdict; the effect is the relative change at the nadir (or peak), in percent of baseline."""
+
+    verdict: str
+    sentence: str
+    effect: float = np.nan
+    effect_low: float = np.nan
+    effect_high: float = np.nan
+    nadir_day: int | None = None
+    return_day: int | None = None
+    evidence: str = ""
+
+
+def judge_claims(
+    claims: list[dict], changes: pd.DataFrame, timeline: list[dict], patient: str
+) -> pd.DataFrame:
+    """One row a claim: verdict, effect in percent of baseline with its interval, days, sentence.
+
+    `changes` is the table of `immunotrace.longitudinal.changes`, `timeline` the rows of the timeline
+    sheet.
+    """
+    rows = []
+    for claim in claims:
+        if claim["kind"] == "clinical":
+            answer = judge_clinical(claim, timeline, patient)
+        else:
+            answer = judge_change(claim, changes[changes["subject"] == patient])
+        rows.append({**claim, **vars(answer)})
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.astype({"nadir_day": "Int64", "return_day": "Int64"})
+
+
+def judge_change(claim: dict, changes: pd.DataFrame) -> Answer:
+    """Answer a claim about a measurement from the patient's changes."""
+    marker = claim.get("marker", "")
+    series = changes[
+        (changes["measurement"] == claim["measurement"]) & (changes["marker"].fillna("") == marker)
+    ]
+    answers = []
+    for population in claim.get("populations", [""]):
+        rows = series[series["population"].fillna("") == population].sort_values("day")
+        name = MEASUREMENT_WORDS[claim["measurement"]].format(
+            marker=marker, population=population.rsplit("/", 1)[-1]
+        )
+        answers.append(_judge_series(claim, rows, name))
+    verdicts = [answer.verdict for answer in answers]
+    if len(answers) == 1:
+        return answers[0]
+    order = ["contradicted", "not_evaluable", "not_supported", "inconclusive", "supported"]
+    verdict = min(verdicts, key=order.index)
+    # The population in which the claim holds least decides; it also gives the effect.
+    deciding = answers[verdicts.index(verdict)]
+    returns = [answer.return_day for answer in answers]
+    return Answer(
+        verdict,
+        " ".join(answer.sentence for answer in answers),
+        deciding.effect,
+        deciding.effect_low,
+        deciding.effect_high,
+        deciding.nadir_day,
+        None if None in returns else max(returns),
+        "; ".join(answer.evidence for answer in answers if answer.evidence),
+    )
+
+
+def _judge_series(claim: dict, rows: pd.DataFrame, name: str) -> Answer:
+    first, last = claim["window"]
+    window = rows[rows["day"].between(first, last) & rows["change"].notna()]
+    if window.empty:
+        return Answer(
+            "not_evaluable",
+            f"{_capital(name)}: no value with a baseline on days {first} to {last}.",
+        )
+    sign = -1 if claim["direction"] == "decrease" else 1
+    extreme = window.loc[(sign * window["change"]).idxmax()]
+    effect, low, high = (
+        _relative(extreme, column) for column in ("change", "change_low", "change_high")
+    )
+    day = int(extreme["day"])
+    found = {"effect": effect, "effect_low": low, "effect_high": high, "nadir_day": day}
+    found["evidence"] = f"changes.tsv: {name}, days {', '.join(map(str, window['day']))}"
+    size = (
+        f"{name} changed by {effect:+.0f} % ({extreme['level']:.0%} interval {low:+.0f} to {high:+.0f} %) by day {day}"
+        f" from {extreme['baseline']:.3g} to {extreme['value']:.3g}"
+    )
+    if (window["verdict"] == "no_yardstick").all():
+        return Answer(
+            "inconclusive",
+            f"{_capital(size)}, but nothing shows how much it varies from day to day.",
+            **found,
+        )
+    wanted, opposite = claim["direction"], _other(claim["direction"])
+    enough = _large(window, claim["minimal_change"])
+    seen = window[(window["verdict"] == wanted) & enough]
+    against = window[(window["verdict"] == opposite) & enough]
+    if len(against) and not len(seen):
+        strongest = against.loc[(sign * against["change"]).idxmin()]
+        effect, low, high = (
+            _relative(strongest, column) for column in ("change", "change_low", "change_high")
+        )
+        found |= {
+            "effect": effect,
+            "effect_low": low,
+            "effect_high": high,
+            "nadir_day": int(strongest["day"]),
+        }
+        return Answer(
+            "contradicted",
+            f"{_capital(name)} showed a clear {opposite}: {effect:+.0f} % on day "
+            f"{int(strongest['day'])}, from {strongest['baseline']:.3g} to {strongest['value']:.3g}.",
+            **found,
+        )
+    if not len(seen):
+        widest = window["reference_change_high"].max()
+        smallest = abs(_to_scale(extreme, 1 + sign * claim["minimal_change"]))
+        if widest > smallest:
+            return Answer(
+                "inconclusive",
+                f"{_capital(size)}, within the variation expected; a change of "
+                f"{claim['minimal_change']:.0%} could have been missed.",
+                **found,
+            )
+        return Answer("not_supported", f"{_capital(size)}, no more than expected.", **found)
+    if len(against):
+        return Answer(
+            "inconclusive",
+            f"{_capital(size)}, and changed the other way on day {int(against['day'].iloc[0])}.",
+            **found,
+        )
+    if claim["course"] == "any":
+        return Answer("supported", f"{_capital(size)}, more than the expected variation.", **found)
+    return _judge_return(claim, rows, extreme, size, found)
+
+
+def _judge_return(
+    claim: dict, rows: pd.DataFrame, extreme: pd.Series, size: str, found: dict
+) -> Answer:
+    first, last = claim["return_window"]
+    later = rows[rows["day"].between(first, last) & (rows["day"] > extreme["day"])]
+    if later.empty:
+        return Answer(
+            "inconclusive",
+            f"{_capital(size)}; whether it returned is not known, for no sample was taken on days "
+            f"{first} to {last}.",
+            **found,
+        )
+    # Back means: no longer beyond the reference change, and nearer to baseline than to the nadir;
+    # and so on every later day.
+    back = (later["verdict"] != claim["direction"]) & (
+        later["change"].abs() < abs(extreme["change"]) / 2
+    )
+    lasting = back[::-1].cummin()[::-1]
+    if not lasting.any():
+        return Answer(
+            "not_supported",
+            f"{_capital(size)} and had not returned by day {int(later['day'].iloc[-1])}.",
+            **found,
+        )
+    day = int(later.loc[lasting, "day"].iloc[0])
+    return Answer(
+        "supported", f"{_capital(size)} and was back by day {day}.", return_day=day, **found
+    )
+
+
+def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
+    """Answer "no benefit, rescue needed" from the score and the rescue events of the timeline."""
+    own = [row for row in timeline if row["subject"] == patient]
+    scores = [row for row in own if row["kind"] == "score" and row["name"] == claim["score"]]
+    first, last = claim["window"]
+    before = [row["value"] for row in scores if row["day"] < 0]
+    after = {row["day"]: row["value"] for row in scores if first <= row["day"] <= last}
+    if not before or not after:
+        missing = "before the first infusion" if not before else f"on days {first} to {last}"
+        return Answer("not_evaluable", f"No {claim['score']} {missing}.")
+    baseline, mean = float(np.mean(before)), float(np.mean(list(after.values())))
+    effect = 100 * (mean / baseline - 1) if baseline else np.nan
+    response = effect <= -100 * claim["minimal_change"]
+    rescues = sorted(
+        (row["day"], row["name"])
+        for row in own
+        if row["kind"] == "rescue" and 0 <= row["day"] <= claim["rescue_within"]
+    )
+    course = (
+        f"The {claim['score']} averaged {mean:.3g} on days {min(after)} to {max(after)} against "
+        f"{baseline:.3g} before ({effect:+.0f} %)"
+    )
+    rescued = (
+        "rescue: " + ", ".join(f"{name} (day {day})" for day, name in rescues)
+        if rescues
+        else f"no rescue within {claim['rescue_within']} days"
+    )
+    if not response and rescues:
+        verdict = "supported"
+    elif response and not rescues:
+        verdict = "contradicted"
+    else:
+        verdict = "not_supported"
+    return Answer(
+        verdict,
+        f"{course}; {rescued}.",
+        effect=effect,
+        evidence=f"timeline: {claim['score']} on {len(scores)} days, {len(rescues)} rescue events",
+    )
+
+
+def _relative(row: pd.Series, column: str) -> float:
+    """A change on the analysis scale as percent of baseline."""
+    if row["scale"] == "log":
+        return 100 * (np.exp(row[column]) - 1)
+    odds = row["baseline"] / (100 - row["baseline"]) * np.exp(row[column])
+    return 100 * (100 * odds / (1 + odds) / row["baseline"] - 1)
+
+
+def _to_scale(row: pd.Series, ratio: float) -> float:
+    """A ratio to baseline as a change on the analysis scale."""
+    if row["scale"] == "log":
+        return np.log(ratio)
+    fraction = row["baseline"] / 100
+    if not 0 < fraction * ratio < 1:
+        return np.inf
+    return np.log(fraction * ratio / (1 - fraction * ratio)) - np.log(fraction / (1 - fraction))
+
+
+def _large(rows: pd.DataFrame, minimal_change: float) -> pd.Series:
+    return (rows["value"] / rows["baseline"] - 1).abs() >= minimal_change
+
+
+def _other(direction: str) -> str:
+    return "increase" if direction == "decrease" else "decrease"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,9 @@
+"""The one error that a user can cause."""
+
+
+class InputError(Exception):
+    """A problem in the user's files or settings.
+
+    The message is complete by itself: what is wrong, where (file, row, column or keyword), what was
+    expected and what to do. It is shown without a traceback.
+    """

@@ -1,0 +1,71 @@
+"""What a report was made from: the case, its raw files with checksums, the software and the code."""
+
+import hashlib
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+SOFTWARE = ("snakemake", "pandas", "numpy", "scipy", "flowkit", "matplotlib", "papermill", "typst")
+
+
+def describe_case(
+    settings: dict,
+    panels: dict[str, dict],
+    acquisitions: list[dict],
+    plates: list[dict],
+    claims: list[dict],
+    code: Path,
+) -> dict:
+    """The case as one JSON object, for the report's chapters.
+
+    `inputs` has name, file, size in bytes and SHA-256 of each raw file; `commit` is the commit of the
+    folder `code`, with `+` behind it where files there differ from it, or None outside a checkout.
+    """
+    subjects = {row["subject"]: row["role"] for row in [*acquisitions, *plates]}
+    return {
+        "title": settings["case"]["title"],
+        "simulated": "scenario" in settings,
+        "scenario": settings.get("scenario"),
+        "patient": settings["case"]["patient"],
+        "control": settings["case"].get("control"),
+        "subjects": [{"subject": s, "role": r} for s, r in sorted(subjects.items())],
+        "panels": panels,
+        "claims": claims,
+        "has_cytometry": bool(acquisitions),
+        "has_plates": bool(plates),
+        "has_timeline": "timeline" in settings,
+        "has_claims": bool(claims),
+        "settings": settings,
+        "inputs": [
+            *(_input(row["acquisition"], row["fcs"]) for row in acquisitions),
+            *(_input(row["plate"], row["file"]) for row in plates),
+            *([_input("timeline", settings["timeline"])] if "timeline" in settings else []),
+        ],
+        "software": {name: _version(name) for name in SOFTWARE},
+        "commit": _commit(code),
+    }
+
+
+def _input(name: str, path: str) -> dict:
+    with open(path, "rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": name, "file": path, "bytes": Path(path).stat().st_size, "sha256": checksum}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit(folder: Path) -> str | None:
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,36 @@
+"""The one way in which tables go to disk and come back: TSV, tidy, empty fields for missing values."""
+
+from pathlib import Path
+
+import pandas as pd
+
+# A cell that starts with one of these is run as a formula by spreadsheet programs.
+_FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+def write_tsv(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as UTF-8 TSV, numbers in their shortest form that reads back to the same value.
+
+    Text that a spreadsheet would run as a formula gets a leading apostrophe; tabs and line breaks
+    inside a text become spaces, for they would break the row. Booleans are `true` and `false`.
+    """
+    out = frame.copy()
+    for column in out.columns:
+        if out[column].dtype == bool:
+            out[column] = out[column].map({True: "true", False: "false"})
+        elif not pd.api.types.is_numeric_dtype(out[column]):
+            out[column] = out[column].map(_plain_cell)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    out.to_csv(path, sep="\t", index=False, na_rep="", lineterminator="\n")
+
+
+def read_tsv(path: str | Path) -> pd.DataFrame:
+    """Read a table that `write_tsv` wrote; only an empty field is a missing value."""
+    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=[""])
+
+
+def _plain_cell(value):
+    if not isinstance(value, str):
+        return value
+    value = " ".join(value.replace("\t", " ").splitlines()) if value else value
+    return "'" + value if value.startswith(_FORMULA_STARTS) else value

@@ -1,0 +1,55 @@
+# Each day against baseline, and the claims answered from that.
+
+MEASURED = {
+    **(
+        {
+            "populations": "results/tables/populations.tsv",
+            "markers": "results/tables/markers.tsv",
+        }
+        if CASE.acquisitions
+        else {}
+    ),
+    **({"curves": "results/tables/curves.tsv"} if CASE.plates else {}),
+}
+
+
+rule compute_changes:
+    input:
+        **MEASURED,
+    output:
+        "results/tables/changes.tsv",
+    log:
+        "logs/compute_changes.log",
+    benchmark:
+        "logs/benchmarks/compute_changes.tsv"
+    conda:
+        "../envs/doseresponse.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=10,
+    params:
+        control=CASE.settings["case"].get("control"),
+        settings=CASE.settings["longitudinal"],
+        code=code("scripts/compute_changes.py"),
+    script:
+        "../scripts/compute_changes.py"
+
+
+rule judge_claims:
+    input:
+        changes="results/tables/changes.tsv",
+        timeline=[CASE.timeline] if CASE.timeline else [],
+    output:
+        "results/tables/claims.tsv",
+    log:
+        "logs/judge_claims.log",
+    conda:
+        "../envs/doseresponse.yaml"
+    resources:
+        mem_mb=memory,
+    params:
+        claims=CASE.claims,
+        patient=CASE.settings["case"]["patient"],
+        code=code("scripts/judge_claims.py"),
+    script:
+        "../scripts/judge_claims.py"

@@ -1,0 +1,105 @@
+# Raw FCS files to populations and markers; one job takes all files of a batch (one day's run).
+
+
+rule ingest_batch:
+    input:
+        fcs=lambda wc: [row["fcs"] for row in where(CASE.acquisitions, batch=wc.batch)],
+    output:
+        qc="results/cytometry/{batch}/qc.tsv",
+        kept="results/cytometry/{batch}/kept.npz",
+    log:
+        "logs/ingest_batch/{batch}.log",
+    benchmark:
+        "logs/benchmarks/ingest_batch/{batch}.tsv"
+    conda:
+        "../envs/cytometry.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=30,
+    params:
+        rows=lambda wc: where(CASE.acquisitions, batch=wc.batch),
+        settings=CASE.settings["cytometry"],
+        code=code("scripts/ingest_batch.py"),
+    script:
+        "../scripts/ingest_batch.py"
+
+
+rule place_thresholds:
+    input:
+        fcs=lambda wc: [
+            row["fcs"] for row in fmo_rows(subject=wc.subject, panel=wc.panel)
+        ],
+        gates=lambda wc: CASE.panels[wc.panel]["gates"]["file"],
+    output:
+        "results/cytometry/thresholds/{subject}_{panel}.tsv",
+    log:
+        "logs/place_thresholds/{subject}_{panel}.log",
+    benchmark:
+        "logs/benchmarks/place_thresholds/{subject}_{panel}.tsv"
+    conda:
+        "../envs/cytometry.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=30,
+    params:
+        rows=lambda wc: fmo_rows(subject=wc.subject, panel=wc.panel),
+        panel=lambda wc: CASE.panels[wc.panel],
+        settings=CASE.settings["cytometry"],
+        code=code("scripts/place_thresholds.py"),
+    script:
+        "../scripts/place_thresholds.py"
+
+
+rule quantify_batch:
+    input:
+        fcs=lambda wc: [row["fcs"] for row in full_rows(wc.batch)],
+        qc="results/cytometry/{batch}/qc.tsv",
+        kept="results/cytometry/{batch}/kept.npz",
+        thresholds=lambda wc: thresholds_of(wc.batch),
+        gates=lambda wc: gate_files(full_rows(wc.batch)),
+    output:
+        populations="results/cytometry/{batch}/populations.tsv",
+        markers="results/cytometry/{batch}/markers.tsv",
+        densities="results/cytometry/{batch}/densities.tsv",
+        panels="results/cytometry/{batch}/panels.tsv",
+        gates=directory("results/cytometry/{batch}/gates"),
+    log:
+        "logs/quantify_batch/{batch}.log",
+    benchmark:
+        "logs/benchmarks/quantify_batch/{batch}.tsv"
+    conda:
+        "../envs/cytometry.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=60,
+    params:
+        rows=lambda wc: full_rows(wc.batch),
+        panels=lambda wc: panels_of(full_rows(wc.batch)),
+        settings=CASE.settings["cytometry"],
+        seed=CASE.settings["seed"],
+        code=code("scripts/quantify_batch.py"),
+    script:
+        "../scripts/quantify_batch.py"
+
+
+rule cytometry_tables:
+    input:
+        populations=expand(
+            "results/cytometry/{batch}/populations.tsv", batch=CASE.batches
+        ),
+        markers=expand("results/cytometry/{batch}/markers.tsv", batch=CASE.batches),
+        qc=expand("results/cytometry/{batch}/qc.tsv", batch=CASE.batches),
+    output:
+        populations="results/tables/populations.tsv",
+        markers="results/tables/markers.tsv",
+        qc="results/tables/cytometry_qc.tsv",
+    log:
+        "logs/cytometry_tables.log",
+    conda:
+        "../envs/cytometry.yaml"
+    resources:
+        mem_mb=memory,
+    params:
+        code=code("scripts/cytometry_tables.py"),
+    script:
+        "../scripts/cytometry_tables.py"

@@ -1,0 +1,47 @@
+# Exports of counters and readers to wells, curves and comparisons of curves.
+
+
+rule read_plates:
+    input:
+        files=[row["file"] for row in CASE.plates],
+    output:
+        wells="results/tables/wells.tsv",
+        qc="results/tables/plate_qc.tsv",
+    log:
+        "logs/read_plates.log",
+    benchmark:
+        "logs/benchmarks/read_plates.tsv"
+    conda:
+        "../envs/doseresponse.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=10,
+    params:
+        rows=CASE.plates,
+        settings=CASE.settings["dose_response"],
+        code=code("scripts/read_plates.py"),
+    script:
+        "../scripts/read_plates.py"
+
+
+rule fit_curves:
+    input:
+        wells="results/tables/wells.tsv",
+    output:
+        curves="results/tables/curves.tsv",
+        contrasts="results/tables/contrasts.tsv",
+        fitted="results/doseresponse/fitted.tsv",
+    log:
+        "logs/fit_curves.log",
+    benchmark:
+        "logs/benchmarks/fit_curves.tsv"
+    conda:
+        "../envs/doseresponse.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=30,
+    params:
+        settings=CASE.settings["dose_response"],
+        code=code("scripts/fit_curves.py"),
+    script:
+        "../scripts/fit_curves.py"

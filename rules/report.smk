@@ -1,0 +1,1 @@
+# The chapters, and the report compiled from them.

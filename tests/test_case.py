@@ -1,0 +1,346 @@
+"""What a user gets wrong is told all at once: file, line, column, value, what was expected."""
+
+import re
+import textwrap
+
+import pytest
+import yaml
+
+from immunotrace.case import load_case, read_timeline
+from immunotrace.errors import InputError
+
+ACQUISITIONS = """\
+acquisition	subject	role	day	panel	staining	batch	fcs
+a1	P1	patient	-1	T	full	run1	raw/a1.fcs
+a2	P1	patient	7	T	full	run2	raw/a2.fcs
+a3	P1	patient	-1	T	FMO:CCR7	run1	raw/a3.fcs
+"""
+PANELS = """\
+panels:
+  T:
+    title: T cells
+    lineage: T
+    markers:
+      CD3: {channel: A, threshold: valley}
+      CCR7: {channel: B, threshold: fmo}
+    gates: {source: template, file: gates.yaml}
+    quantify:
+      populations: [T cells/CD4]
+      markers: [CCR7]
+"""
+PLATES = """\
+plate	subject	role	day	drug	dose_unit	readout	format	file	map
+p1	P1	patient	-1	methylprednisolone	ng/ml	cpm	topcount_grid	raw/p1.txt	map.tsv
+"""
+MAP = "well\twell_role\tdose\nA1\tsample\t5\nA2\tcontrol\t\nA3\tblank\t\n"
+CONFIG = """\
+case:
+  title: a case
+  patient: P1
+acquisitions: sheets/acquisitions.tsv
+panels: sheets/panels.yaml
+plates: sheets/plates.tsv
+timeline: sheets/timeline.tsv
+claims: sheets/claims.yaml
+"""
+TIMELINE = "subject\tday\tend_day\tkind\tname\tvalue\tunit\nP1\t0\t\tinfusion\tMSC\t\t\n"
+CLAIMS = """\
+claims:
+  - claim: C1
+    title: CCR7
+    statement: fell
+    kind: change
+    measurement: percent_positive
+    marker: CCR7
+    populations: [T cells/CD4]
+    direction: decrease
+    course: transient
+    window: [1, 60]
+    return_window: [61, 365]
+    minimal_change: 0.2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    sheets = tmp_path / "sheets"
+    (sheets / "raw").mkdir(parents=True)
+    for name in ("a1.fcs", "a2.fcs", "a3.fcs", "p1.txt"):
+        (sheets / "raw" / name).write_text("raw")
+    for name, text in {
+        "sheets/acquisitions.tsv": ACQUISITIONS,
+        "sheets/panels.yaml": PANELS,
+        "sheets/gates.yaml": "gates: []\n",
+        "sheets/plates.tsv": PLATES,
+        "sheets/map.tsv": MAP,
+        "sheets/timeline.tsv": TIMELINE,
+        "sheets/claims.yaml": CLAIMS,
+        "config.yaml": CONFIG,
+    }.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def load():
+    with open("config.yaml") as file:
+        return load_case(yaml.safe_load(file), ["config.yaml"])
+
+
+def problems():
+    with pytest.raises(InputError) as caught:
+        load()
+    return str(caught.value)
+
+
+def test_a_right_case_is_read(folder):
+    case = load()
+    assert [row["fcs"] for row in case.acquisitions] == [
+        "sheets/raw/a1.fcs",
+        "sheets/raw/a2.fcs",
+        "sheets/raw/a3.fcs",
+    ]
+    assert case.acquisitions[0]["day"] == -1
+    assert case.plates[0]["map"][0] == {"well": "A1", "well_role": "sample", "dose": 5.0}
+    assert case.panels["T"]["gates"]["file"] == "sheets/gates.yaml"
+    assert case.settings["cytometry"]["fmo_quantile"] == 0.995
+    assert not case.simulated
+    assert case.batches == ["run1", "run2"]
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "expected"),
+    [
+        (
+            "config.yaml",
+            "plates: sheets/plates.tsv",
+            "plats: sheets/plates.tsv",
+            r"config.yaml line 6: unknown key 'plats'. Did you mean 'plates'\?",
+        ),
+        (
+            "config.yaml",
+            "claims:",
+            "seed: ten\nclaims:",
+            r"config.yaml line 8: 'seed' is 'ten'; expected a whole number",
+        ),
+        (
+            "config.yaml",
+            "claims:",
+            "cytometry: {fmo_quantile: 2}\nclaims:",
+            r"config.yaml line 8: 'cytometry.fmo_quantile' is 2; expected: .*between 0.5 and 1",
+        ),
+        (
+            "config.yaml",
+            "  patient: P1\n",
+            "",
+            r"config.yaml line 1: 'case.patient' is missing: the patient's code",
+        ),
+        (
+            "config.yaml",
+            "  patient: P1\n",
+            "  patient: P2\n",
+            r"config.yaml line 3: case.patient is 'P2', which no row .* role patient; .*: P1",
+        ),
+        (
+            "config.yaml",
+            "  title: a case\n",
+            "  title: a case\n  title: again\n",
+            r"config.yaml line 3: the key 'title' stands already on line 2",
+        ),
+        ("sheets/panels.yaml", "title: T cells", "title: [", r"panels.yaml line 5: not valid YAML"),
+        (
+            "config.yaml",
+            "sheets/plates.tsv",
+            "sheets/plate.tsv",
+            r"sheets/plate.tsv: no such file",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "a2\tP1\tpatient\t7",
+            "a2\tP1\tpatient\tseven",
+            r"acquisitions.tsv line 3, column day: 'seven'; expected a whole number",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "a2\tP1\tpatient",
+            "a1\tP1\tpatient",
+            r"acquisitions.tsv line 3, column acquisition: 'a1' stands already on line 2",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "a2\tP1\tpatient",
+            "a2\tP1\tpatent",
+            r"line 3, column role: is 'patent'; expected one of patient, control. Did you mean 'pat",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "a2\tP1\tpatient",
+            "../a2\tP1\tpatient",
+            r"line 3, column acquisition: is '../a2'; expected: a name of its own",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "staining\tbatch",
+            "stainin\tbatch",
+            r"line 1: unknown column 'stainin'. Did you mean 'staining'\?",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "raw/a2.fcs",
+            "raw/b2.fcs",
+            r"acquisitions.tsv line 3, column fcs: no file 'raw/b2.fcs' beside the sheet",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "run2\traw/a2.fcs",
+            "run2",
+            r"acquisitions.tsv line 3: 7 cells, the heading has 8 columns",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "\tT\tfull\trun2",
+            "\tTcell\tfull\trun2",
+            r"line 3, column panel: 'Tcell' is not in sheets/panels.yaml, which has T",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "FMO:CCR7",
+            "FMO:CCR8",
+            r"line 4, column staining: the panel 'T' has no marker 'CCR8'",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "a3\tP1\tpatient\t-1\tT\tFMO:CCR7\trun1\traw/a3.fcs\n",
+            "",
+            r"no row with subject 'P1', panel 'T' and staining 'FMO:CCR7', while sheets/panels.yaml line 7",
+        ),
+        (
+            "sheets/panels.yaml",
+            "markers: [CCR7]",
+            "markers: [CCR6]",
+            r"panels.yaml line 11: 'CCR6' is not a marker of panel 'T'. Did you mean 'CCR7'\?",
+        ),
+        (
+            "sheets/panels.yaml",
+            "gates.yaml",
+            "gate.yaml",
+            r"panels.yaml line 8: no file 'gate.yaml' beside it",
+        ),
+        (
+            "sheets/plates.tsv",
+            "ng/ml",
+            "ng",
+            r"plates.tsv line 2, column dose_unit: is 'ng'; expected one of ng/ml",
+        ),
+        (
+            "sheets/map.tsv",
+            "A2\tcontrol\t",
+            "A2\tcontrol\t0",
+            r"map.tsv line 3, column dose: is 0.0; expected",
+        ),
+        (
+            "sheets/map.tsv",
+            "A2\tcontrol",
+            "A1\tcontrol",
+            r"map.tsv line 3, column well: 'A1' stands already",
+        ),
+        (
+            "sheets/timeline.tsv",
+            "infusion\tMSC",
+            "infused\tMSC",
+            r"timeline.tsv line 2, column kind: is 'infused'; expected one of infusion",
+        ),
+        (
+            "sheets/claims.yaml",
+            "marker: CCR7",
+            "marker: CCR9",
+            r"claims.yaml line 7: 'CCR9' is quantified in no panel; expected one of CCR7",
+        ),
+        (
+            "sheets/claims.yaml",
+            "[T cells/CD4]",
+            "[T cells/CD5]",
+            r"claims.yaml line 8: markers are quantified in no population 'T cells/CD5'.*Did you mean",
+        ),
+        (
+            "sheets/claims.yaml",
+            "    return_window: [61, 365]\n",
+            "",
+            r"claims.yaml line 2: 'claims.0.return_window' is missing",
+        ),
+        (
+            "sheets/claims.yaml",
+            "window: [1, 60]",
+            "window: [60, 1]",
+            r"claims.yaml line 11: window begins on day 60 and ends on day 1",
+        ),
+    ],
+)
+def test_one_mistake(folder, path, old, new, expected):
+    edit(folder / path, old, new)
+    text = problems()
+    # At most one more, where the mistake has a consequence elsewhere.
+    assert text.startswith(("1 problem ", "2 problems ")), text
+    assert re.search(expected, text), text
+
+
+def test_all_mistakes_in_one_pass(folder):
+    edit(folder / "sheets/acquisitions.tsv", "raw/a2.fcs", "raw/b2.fcs")
+    edit(folder / "sheets/plates.tsv", "ng/ml", "ng")
+    edit(folder / "sheets/claims.yaml", "marker: CCR7", "marker: CCR9")
+    edit(folder / "sheets/timeline.tsv", "infusion", "infused")
+    text = problems()
+    assert text.startswith("4 problems ")
+    assert [line.strip()[:2] for line in text.splitlines()[1:]] == ["1.", "2.", "3.", "4."]
+
+
+def test_a_plates_only_case(folder):
+    (folder / "config.yaml").write_text(
+        "case: {title: t, patient: P1}\nplates: sheets/plates.tsv\n"
+    )
+    case = load()
+    assert case.acquisitions == []
+    assert len(case.plates) == 1
+
+
+def test_neither_modality(folder):
+    (folder / "config.yaml").write_text("case: {title: t, patient: P1}\n")
+    assert "neither `acquisitions` nor `plates`" in problems()
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "acquisition\tsubject\n", "\xff\xfe"])
+def test_empty_and_broken_sheets(folder, text):
+    (folder / "sheets/acquisitions.tsv").write_bytes(text.encode("latin-1"))
+    assert "acquisitions.tsv" in problems()
+
+
+def test_sheets_saved_by_spreadsheets(folder):
+    # A byte order mark, Windows line ends, a comment and blank lines change nothing.
+    path = folder / "sheets/acquisitions.tsv"
+    expected = load().acquisitions
+    text = "\ufeff" + path.read_text().replace("\n", "\r\n") + "\r\n\t\t\r\n"
+    path.write_bytes(text.encode("utf-8"))
+    assert load().acquisitions == expected
+
+
+def test_timeline_rows(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_text(
+        textwrap.dedent(
+            """\
+            subject\tday\tend_day\tkind\tname\tvalue\tunit
+            P1\t5\t3\tdrug\tprednisone\t\t
+            P1\t5\t\tscore\tactivity\t\t
+            """
+        )
+    )
+    rows, found = read_timeline(str(path))
+    assert len(rows) == 2
+    assert "line 2, column end_day: 3 is before day 5" in found[0]
+    assert "line 3, column value: empty" in found[1]

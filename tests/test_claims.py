@@ -1,0 +1,150 @@
+"""Verdicts on made-up series in which the right answer is plain."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from immunotrace.claims import judge_change, judge_claims, judge_clinical
+
+DAYS = [7, 21, 42, 70, 105, 150]
+CLAIM = {
+    "claim": "X",
+    "title": "t",
+    "statement": "s",
+    "kind": "change",
+    "measurement": "percent_positive",
+    "marker": "CCR7",
+    "populations": ["T/CD4"],
+    "direction": "decrease",
+    "course": "transient",
+    "window": [1, 60],
+    "return_window": [61, 365],
+    "minimal_change": 0.2,
+}
+
+
+def series(values, baseline=60.0, reference=0.3, population="T/CD4", days=DAYS):
+    """Rows of changes.tsv for percents that moved as given, judged against one reference change."""
+    logit = lambda p: np.log(np.asarray(p) / (100 - np.asarray(p)))  # noqa: E731
+    change = logit(values) - logit(baseline)
+    verdict = np.where(
+        change > reference, "increase", np.where(change < -reference, "decrease", "no_change")
+    )
+    return pd.DataFrame(
+        {
+            "measurement": "percent_positive",
+            "subject": "P",
+            "population": population,
+            "marker": "CCR7",
+            "day": days,
+            "baseline": baseline,
+            "value": values,
+            "change": change,
+            "change_low": change - 0.2,
+            "change_high": change + 0.2,
+            "reference_change_low": -reference,
+            "reference_change_high": reference,
+            "verdict": verdict,
+            "scale": "logit",
+            "level": 0.95,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([40, 35, 45, 58, 60, 61], "supported"),
+        ([75, 80, 75, 62, 60, 60], "contradicted"),
+        ([60, 61, 59, 60, 60, 60], "not_supported"),
+        ([40, 35, 35, 36, 35, 36], "not_supported"),  # fell and stayed low
+        ([40, 80, 60, 60, 60, 60], "inconclusive"),  # fell and rose in the same window
+    ],
+)
+def test_transient_fall(values, verdict):
+    assert judge_change(CLAIM, series(values)).verdict == verdict
+
+
+def test_effect_and_days():
+    answer = judge_change(CLAIM, series([40, 30, 45, 58, 60, 61]))
+    assert answer.effect == pytest.approx(-50)  # 60 % to 30 % of the cells
+    assert answer.nadir_day == 21
+    assert answer.return_day == 70
+    assert "-50 %" in answer.sentence
+
+
+def test_a_value_that_dips_again_has_not_returned_before():
+    answer = judge_change(CLAIM, series([40, 30, 45, 58, 35, 61]))
+    assert answer.return_day == 150
+
+
+def test_no_sample_after_the_nadir_is_inconclusive():
+    assert judge_change(CLAIM, series([40, 35, 34], days=[7, 21, 42])).verdict == "inconclusive"
+
+
+def test_noise_that_could_hide_the_change_is_inconclusive():
+    answer = judge_change(CLAIM, series([60, 55, 59, 60, 60, 60], reference=1.0))
+    assert answer.verdict == "inconclusive"
+    assert "missed" in answer.sentence
+
+
+def test_no_data():
+    assert judge_change(CLAIM, series([60] * 6).iloc[:0]).verdict == "not_evaluable"
+
+
+def test_the_weakest_population_decides():
+    claim = {**CLAIM, "populations": ["T/CD4", "T/CD8"]}
+    fell = series([40, 35, 45, 58, 60, 61])
+    flat = series([60, 61, 59, 60, 60, 60], population="T/CD8")
+    assert judge_change(claim, pd.concat([fell, flat])).verdict == "not_supported"
+    both = pd.concat([fell, fell.assign(population="T/CD8")])
+    assert judge_change(claim, both).verdict == "supported"
+
+
+CLINICAL = {
+    "claim": "C6",
+    "title": "t",
+    "statement": "s",
+    "kind": "clinical",
+    "score": "activity",
+    "window": [1, 180],
+    "minimal_change": 0.3,
+    "rescue_within": 365,
+}
+
+
+def course(after, rescue):
+    rows = [
+        {"subject": "P", "day": d, "kind": "score", "name": "activity", "value": v}
+        for d, v in [(-28, 50), (-1, 50), *zip([30, 90], after, strict=True)]
+    ]
+    if rescue:
+        rows.append({"subject": "P", "day": 120, "kind": "rescue", "name": "infliximab"})
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("after", "rescue", "verdict"),
+    [
+        ([48, 52], True, "supported"),
+        ([20, 20], False, "contradicted"),
+        ([48, 52], False, "not_supported"),
+        ([20, 20], True, "not_supported"),
+    ],
+)
+def test_clinical(after, rescue, verdict):
+    assert judge_clinical(CLINICAL, course(after, rescue), "P").verdict == verdict
+
+
+def test_clinical_without_scores():
+    rows = [row for row in course([50, 50], True) if row["kind"] != "score"]
+    assert judge_clinical(CLINICAL, rows, "P").verdict == "not_evaluable"
+
+
+def test_table_has_a_row_a_claim():
+    table = judge_claims(
+        [CLAIM, CLINICAL], series([40, 35, 45, 58, 60, 61]), course([48, 52], True), "P"
+    )
+    assert table["claim"].tolist() == ["X", "C6"]
+    assert table["verdict"].tolist() == ["supported", "supported"]
+    assert table["return_day"].isna().tolist() == [False, True]

@@ -1,0 +1,123 @@
+"""Change from baseline: hand-computed examples, and its error rate and coverage by simulation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from immunotrace.longitudinal import changes, measurements
+
+DAYS = [-28, -14, -1, 7, 21, 42, 70, 105, 150]
+
+
+def populations_table(counts, subject="P", role="patient", parent=10_000):
+    return pd.DataFrame(
+        {
+            "subject": subject,
+            "role": role,
+            "day": DAYS[: len(counts)],
+            "population": "T/CD4",
+            "count": counts,
+            "parent_count": parent,
+        }
+    )
+
+
+def log_values(values, subject, role, marker="CCR7"):
+    return pd.DataFrame(
+        {
+            "measurement": "median_all",
+            "subject": subject,
+            "population": "CD4",
+            "marker": marker,
+            "role": role,
+            "day": DAYS,
+            "value": np.exp(values),
+            "scale": "log",
+            "transformed": values,
+            "variance": 0.0,
+            "bound": "",
+        }
+    )
+
+
+def test_change_and_reference_change_by_hand():
+    patient = np.array([1.0, 1.2, 1.1, 0.2, 0.3, 1.0, 1.1, 1.1, 1.2])
+    control = np.array([2.0, 2.1, 1.9, 2.0, 2.1, 1.9, 2.0, 2.1, 1.9])
+    values = pd.concat([log_values(patient, "P", "patient"), log_values(control, "C", "control")])
+    table = changes(values, "C", 0.95).query("subject == 'P'").set_index("day")
+    # Pooled variance of the control's nine days and the patient's three baseline days.
+    squares = control.var() * 9 + patient[:3].var() * 3
+    error = np.sqrt(squares / 10 * (1 + 1 / 3))
+    assert table.loc[7, "change"] == pytest.approx(0.2 - 1.1)
+    assert table.loc[7, "baseline"] == pytest.approx(np.exp(1.1))
+    assert table.loc[7, "change_high"] == pytest.approx(-0.9 + stats.t.ppf(0.975, 10) * error)
+    # Six days after baseline share the error rate of 5 %.
+    assert table.loc[7, "reference_change_high"] == pytest.approx(
+        stats.t.ppf(1 - 0.05 / 12, 10) * error
+    )
+    assert table["verdict"].tolist() == ["decrease", "decrease"] + ["no_change"] * 4
+
+
+def test_counting_error_is_never_left_out():
+    # Three of ten events: the counts alone explain the change, however steady the control is.
+    patient = populations_table([5, 5, 5, 2, 5, 5, 5, 5, 5], parent=10)
+    control = populations_table([5000] * 9, "C", "control")
+    values = measurements(pd.concat([patient, control]), None, None)
+    table = changes(values, "C", 0.95).query("subject == 'P'")
+    assert (table["verdict"] == "no_change").all()
+    day7 = table.query("day == 7").iloc[0]
+    assert day7["standard_error"] ** 2 >= 1 / 2.5 + 1 / 8.5
+
+
+def test_without_control_and_with_one_baseline_day_nothing_is_claimed():
+    values = measurements(populations_table([500, 100]).assign(day=[-1, 7]), None, None)
+    table = changes(values, None, 0.95)
+    assert table["verdict"].tolist() == ["no_yardstick"]
+    assert table["change"].notna().all()
+    assert table["variation_from"].tolist() == ["none"]
+
+
+def test_without_baseline():
+    values = measurements(populations_table([500]).assign(day=[7]), None, None)
+    assert changes(values, None, 0.95)["verdict"].tolist() == ["no_baseline"]
+
+
+def test_censored_ic50_is_a_bound():
+    curves = pd.DataFrame(
+        {
+            "subject": ["P"] * 4 + ["C"] * 9,
+            "role": ["patient"] * 4 + ["control"] * 9,
+            "day": [-28, -14, -1, 150, *DAYS],
+            "absolute_ic50": [20.0, 22, 19, np.nan] + [4, 4.4, 3.8, 4, 4.2, 3.9, 4.1, 4, 4.3],
+            "log10_absolute_ic50_se": 0.05,
+            "relative_ic50": np.nan,
+            "log10_relative_ic50_se": np.nan,
+            "call": ["determined"] * 3 + ["censored"] + ["determined"] * 9,
+            "top_dose": 250.0,
+        }
+    )
+    values = measurements(None, None, curves)
+    row = changes(values, "C", 0.95).query("subject == 'P'").iloc[0]
+    assert row["value"] == 250
+    assert row["verdict"] == "increase"
+    assert np.isnan(row["change_high"])
+
+
+def test_rate_of_false_alarms_and_coverage():
+    # 400 series without any change: at most 5 % of them may show one on any day (Bonferroni is
+    # conservative), and the interval of a single day covers zero in 95 %; both within 3 standard
+    # errors of 400 independent series (the days of one series are correlated).
+    rng = np.random.default_rng(7)
+    parts = []
+    for number in range(400):
+        day_effect = rng.normal(0, 0.1, (2, len(DAYS)))
+        parts += [
+            log_values(day_effect[0], "P", "patient", f"m{number}"),
+            log_values(2 + day_effect[1], "C", "control", f"m{number}"),
+        ]
+    table = changes(pd.concat(parts), "C", 0.95).query("subject == 'P'")
+    alarms = table.assign(alarm=table["verdict"] != "no_change").groupby("marker")["alarm"].any()
+    assert alarms.mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+    covered = (table["change_low"] < 0) & (table["change_high"] > 0)
+    assert covered.mean() == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 400))
