@@ -1,0 +1,58 @@
+"""Runs of the whole pipeline on copies of the repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+# A copy holds what a clone would hold: code and sheets, nothing generated.
+GENERATED = shutil.ignore_patterns(
+    "results", ".git", ".venv", ".snakemake", "logs", "__pycache__", ".*_cache", ".hypothesis"
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of Snakemake in `folder`."""
+
+    folder: Path
+    code: int
+    output: str
+
+    def table(self, name: str):
+        from immunotrace.tables import read_tsv
+
+        return read_tsv(self.folder / "results" / "tables" / f"{name}.tsv")
+
+    @property
+    def rules_run(self) -> list[str]:
+        """The rule of every job that ran."""
+        lines = self.output.splitlines()
+        return [
+            line.strip().removeprefix("localrule ").removeprefix("rule ").rstrip(":")
+            for line in lines
+            if line.startswith(("rule ", "localrule "))
+        ]
+
+
+def snakemake(folder: Path, *arguments: str, snakefile: Path | None = None) -> Run:
+    """Run Snakemake of this Python's environment in a folder; its output is stdout and stderr."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "all", *arguments]
+    if snakefile:
+        command += ["--snakefile", str(snakefile)]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    return Run(folder, done.returncode, done.stdout)
+
+
+def copy_repository(repository: Path, folder: Path) -> Path:
+    shutil.copytree(repository, folder, ignore=GENERATED)
+    return folder
