@@ -31,11 +31,11 @@ COLUMNS = [
 ]
 
 MEASUREMENT_WORDS = {
-    "percent_positive": "percentage of {marker}+ cells in {population}",
-    "median_all": "median {marker} in {population}",
-    "percent_of_parent": "percentage of {population}",
-    "absolute_ic50": "absolute IC50",
-    "relative_ic50": "relative IC50",
+    "percent_positive": "{marker}+ among {population} cells",
+    "median_all": "Median {marker} of {population} cells",
+    "percent_of_parent": "The share of {population} among {parent}",
+    "absolute_ic50": "The absolute IC50",
+    "relative_ic50": "The relative IC50",
 }
 
 
@@ -81,8 +81,9 @@ def judge_change(claim: dict, changes: pd.DataFrame) -> Answer:
     answers = []
     for population in claim.get("populations", [""]):
         rows = series[series["population"].fillna("") == population].sort_values("day")
+        parent, _, own = population.rpartition("/")
         name = MEASUREMENT_WORDS[claim["measurement"]].format(
-            marker=marker, population=population.rsplit("/", 1)[-1]
+            marker=marker, population=own, parent=parent.rpartition("/")[2] or "all events"
         )
         answers.append(_judge_series(claim, rows, name))
     verdicts = [answer.verdict for answer in answers]
@@ -111,24 +112,18 @@ def _judge_series(claim: dict, rows: pd.DataFrame, name: str) -> Answer:
     if window.empty:
         return Answer(
             "not_evaluable",
-            f"{_capital(name)}: no value with a baseline on days {first} to {last}.",
+            f"{name}: no value with a baseline on days {first} to {last}.",
         )
     sign = -1 if claim["direction"] == "decrease" else 1
     extreme = window.loc[(sign * window["change"]).idxmax()]
-    effect, low, high = (
-        _relative(extreme, column) for column in ("change", "change_low", "change_high")
-    )
-    day = int(extreme["day"])
-    found = {"effect": effect, "effect_low": low, "effect_high": high, "nadir_day": day}
-    found["evidence"] = f"changes.tsv: {name}, days {', '.join(map(str, window['day']))}"
-    size = (
-        f"{name} changed by {effect:+.0f} % ({extreme['level']:.0%} interval {low:+.0f} to {high:+.0f} %) by day {day}"
-        f" from {extreme['baseline']:.3g} to {extreme['value']:.3g}"
-    )
+    found = _found(extreme) | {
+        "evidence": f"changes.tsv: {name}, days {', '.join(map(str, window['day']))}"
+    }
+    size = _size(name, extreme)
     if (window["verdict"] == "no_yardstick").all():
         return Answer(
             "inconclusive",
-            f"{_capital(size)}, but nothing shows how much it varies from day to day.",
+            f"{size}, but nothing shows how much it varies from day to day.",
             **found,
         )
     wanted, opposite = claim["direction"], _other(claim["direction"])
@@ -137,40 +132,32 @@ def _judge_series(claim: dict, rows: pd.DataFrame, name: str) -> Answer:
     against = window[(window["verdict"] == opposite) & enough]
     if len(against) and not len(seen):
         strongest = against.loc[(sign * against["change"]).idxmin()]
-        effect, low, high = (
-            _relative(strongest, column) for column in ("change", "change_low", "change_high")
-        )
-        found |= {
-            "effect": effect,
-            "effect_low": low,
-            "effect_high": high,
-            "nadir_day": int(strongest["day"]),
-        }
-        return Answer(
-            "contradicted",
-            f"{_capital(name)} showed a clear {opposite}: {effect:+.0f} % on day "
-            f"{int(strongest['day'])}, from {strongest['baseline']:.3g} to {strongest['value']:.3g}.",
-            **found,
-        )
+        found |= _found(strongest)
+        return Answer("contradicted", f"{_size(name, strongest)}.", **found)
     if not len(seen):
         widest = window["reference_change_high"].max()
         smallest = abs(_to_scale(extreme, 1 + sign * claim["minimal_change"]))
         if widest > smallest:
             return Answer(
                 "inconclusive",
-                f"{_capital(size)}, within the variation expected; a change of "
+                f"{size}, no more than variation explains; a change of "
                 f"{claim['minimal_change']:.0%} could have been missed.",
                 **found,
             )
-        return Answer("not_supported", f"{_capital(size)}, no more than expected.", **found)
+        why = (
+            f"less than the {claim['minimal_change']:.0%} that count"
+            if extreme["verdict"] == wanted
+            else "no more than variation explains"
+        )
+        return Answer("not_supported", f"{size}, {why}.", **found)
     if len(against):
         return Answer(
             "inconclusive",
-            f"{_capital(size)}, and changed the other way on day {int(against['day'].iloc[0])}.",
+            f"{size}, and changed the other way on day {int(against['day'].iloc[0])}.",
             **found,
         )
     if claim["course"] == "any":
-        return Answer("supported", f"{_capital(size)}, more than the expected variation.", **found)
+        return Answer("supported", f"{size}, more than variation explains.", **found)
     return _judge_return(claim, rows, extreme, size, found)
 
 
@@ -182,7 +169,7 @@ def _judge_return(
     if later.empty:
         return Answer(
             "inconclusive",
-            f"{_capital(size)}; whether it returned is not known, for no sample was taken on days "
+            f"{size}; whether it returned is not known, for no sample was taken on days "
             f"{first} to {last}.",
             **found,
         )
@@ -195,13 +182,11 @@ def _judge_return(
     if not lasting.any():
         return Answer(
             "not_supported",
-            f"{_capital(size)} and had not returned by day {int(later['day'].iloc[-1])}.",
+            f"{size} and had not returned by day {int(later['day'].iloc[-1])}.",
             **found,
         )
     day = int(later.loc[lasting, "day"].iloc[0])
-    return Answer(
-        "supported", f"{_capital(size)} and was back by day {day}.", return_day=day, **found
-    )
+    return Answer("supported", f"{size} and was back by day {day}.", return_day=day, **found)
 
 
 def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
@@ -245,6 +230,16 @@ def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
     )
 
 
+def _found(row: pd.Series) -> dict:
+    """The effect of one day, as fields of an Answer."""
+    return {
+        "effect": _relative(row, "change"),
+        "effect_low": _relative(row, "change_low"),
+        "effect_high": _relative(row, "change_high"),
+        "nadir_day": int(row["day"]),
+    }
+
+
 def _relative(row: pd.Series, column: str) -> float:
     """A change on the analysis scale as percent of baseline."""
     if row["scale"] == "log":
@@ -271,5 +266,15 @@ def _other(direction: str) -> str:
     return "increase" if direction == "decrease" else "decrease"
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _size(name: str, row: pd.Series) -> str:
+    """What happened by one day, in words."""
+    effect, low, high = (_relative(row, c) for c in ("change", "change_low", "change_high"))
+    unit = "" if pd.isna(row["unit"]) else f" {row['unit']}"
+    verb = "fell" if effect < 0 else "rose"
+    interval = "" if np.isnan(low) else f"; {row['level']:.0%} interval {low:+.0f} to {high:+.0f} %"
+    if np.isnan(high):
+        interval = "; at least, for the curve stays above the highest dose"
+    return (
+        f"{name} {verb} from {row['baseline']:.3g}{unit} to {row['value']:.3g}{unit} by day "
+        f"{int(row['day'])} ({effect:+.0f} %{interval})"
+    )

@@ -31,6 +31,7 @@ COLUMNS = [
     "degrees_of_freedom",
     "variation_from",
     "level",
+    "unit",
 ]
 
 
@@ -50,7 +51,7 @@ def measurements(
 
     Columns: measurement, subject, role, population, marker, day, value, scale (logit | log),
     transformed (value on that scale), variance (of its counting or fitting error on that scale; 0
-    where it is not known) and bound ("" or ">": the true value is above `value`). Values of several
+    where it is not known), unit and bound ("" or ">": the true value is above `value`). Values of several
     acquisitions or plates of one day are averaged on the analysis scale.
     """
     parts = []
@@ -78,15 +79,19 @@ def measurements(
         for kind in ("absolute_ic50", "relative_ic50"):
             found = curves[curves[kind].notna()]
             error = found[f"log10_{kind}_se"].fillna(0.0) * np.log(10)
-            parts.append(_logs(found, kind, found[kind], error**2).assign(population="", marker=""))
+            parts.append(
+                _logs(found, kind, found[kind], error**2).assign(
+                    population="", marker="", unit=found["dose_unit"]
+                )
+            )
         beyond = curves[curves["call"] == "censored"]
         parts.append(
             _logs(beyond, "absolute_ic50", beyond["top_dose"], 0.0).assign(
-                population="", marker="", bound=">"
+                population="", marker="", bound=">", unit=beyond["dose_unit"]
             )
         )
     columns = [
-        *SERIES, "role", "day", "value", "scale", "transformed", "variance", "bound",
+        *SERIES, "role", "day", "value", "scale", "transformed", "variance", "bound", "unit",
     ]  # fmt: skip
     if not parts:
         return pd.DataFrame(columns=columns)
@@ -171,12 +176,13 @@ def _fractions(rows: pd.DataFrame, measurement: str, count, total) -> pd.DataFra
         scale="logit",
         transformed=np.log(inside / outside),
         variance=1 / inside + 1 / outside,
+        unit="%",
     )
 
 
 def _logs(rows: pd.DataFrame, measurement: str, value, variance) -> pd.DataFrame:
     return _common(rows, measurement).assign(
-        value=value, scale="log", transformed=np.log(value), variance=variance
+        value=value, scale="log", transformed=np.log(value), variance=variance, unit=""
     )
 
 
@@ -185,7 +191,7 @@ def _common(rows: pd.DataFrame, measurement: str) -> pd.DataFrame:
 
 
 def _daily_means(values: pd.DataFrame) -> pd.DataFrame:
-    groups = values.groupby([*SERIES, "role", "day", "scale"], sort=True)
+    groups = values.groupby([*SERIES, "role", "day", "scale", "unit"], sort=True)
     daily = groups.agg(
         transformed=("transformed", "mean"),
         variance=("variance", lambda v: v.sum() / len(v) ** 2),

@@ -6,6 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from immunotrace.case import load_case
 from immunotrace.dependencies import code_digest
+from immunotrace.cytometry.thresholds import threshold_rows
 from immunotrace.errors import InputError
 
 ROOT = Path(workflow.basedir)
@@ -36,10 +37,10 @@ def full_rows(batch):
     return where(CASE.acquisitions, batch=batch, staining="full")
 
 
-def fmo_rows(**values):
+def fmo_rows(batch):
     return [
         row
-        for row in where(CASE.acquisitions, **values)
+        for row in where(CASE.acquisitions, batch=batch)
         if row["staining"].startswith("FMO:")
     ]
 
@@ -50,6 +51,16 @@ def panels_of(rows):
 
 def gate_files(rows):
     return sorted({panel["gates"]["file"] for panel in panels_of(rows).values()})
+
+
+def rows_for_thresholds(wc):
+    panel = CASE.panels[wc.panel]
+    return threshold_rows(CASE.acquisitions, wc.subject, wc.panel, panel)
+
+
+def kept_events(rows):
+    batches = sorted({row["batch"] for row in rows})
+    return [f"results/cytometry/{batch}/kept.npz" for batch in batches]
 
 
 def thresholds_of(batch):

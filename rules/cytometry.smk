@@ -26,9 +26,8 @@ rule ingest_batch:
 
 rule place_thresholds:
     input:
-        fcs=lambda wc: [
-            row["fcs"] for row in fmo_rows(subject=wc.subject, panel=wc.panel)
-        ],
+        fcs=lambda wc: [row["fcs"] for row in rows_for_thresholds(wc)],
+        kept=lambda wc: kept_events(rows_for_thresholds(wc)),
         gates=lambda wc: CASE.panels[wc.panel]["gates"]["file"],
     output:
         "results/cytometry/thresholds/{subject}_{panel}.tsv",
@@ -42,7 +41,7 @@ rule place_thresholds:
         mem_mb=memory,
         runtime=30,
     params:
-        rows=lambda wc: fmo_rows(subject=wc.subject, panel=wc.panel),
+        rows=lambda wc: rows_for_thresholds(wc),
         panel=lambda wc: CASE.panels[wc.panel],
         settings=CASE.settings["cytometry"],
         code=code("scripts/place_thresholds.py"),

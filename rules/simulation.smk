@@ -65,7 +65,7 @@ if CASE.simulated:
             scenario=CASE.settings["scenario"],
             seed=CASE.settings["seed"],
             acquisitions=lambda wc: [
-                {**row, "path": row["fcs"]} for row in fmo_rows(batch=wc.batch)
+                {**row, "path": row["fcs"]} for row in fmo_rows(wc.batch)
             ],
             plates=[],
             code=code("scripts/simulate_acquisitions.py"),

@@ -47,6 +47,7 @@ def series(values, baseline=60.0, reference=0.3, population="T/CD4", days=DAYS):
             "verdict": verdict,
             "scale": "logit",
             "level": 0.95,
+            "unit": "%",
         }
     )
 

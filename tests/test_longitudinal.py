@@ -37,6 +37,7 @@ def log_values(values, subject, role, marker="CCR7"):
             "transformed": values,
             "variance": 0.0,
             "bound": "",
+            "unit": "",
         }
     )
 
@@ -95,6 +96,7 @@ def test_censored_ic50_is_a_bound():
             "log10_relative_ic50_se": np.nan,
             "call": ["determined"] * 3 + ["censored"] + ["determined"] * 9,
             "top_dose": 250.0,
+            "dose_unit": "ng/ml",
         }
     )
     values = measurements(None, None, curves)
