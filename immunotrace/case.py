@@ -49,6 +49,10 @@ class Case:
     def batches(self) -> list[str]:
         return sorted({row["batch"] for row in self.acquisitions})
 
+    @property
+    def days(self) -> list[int]:
+        return sorted({row["day"] for row in [*self.acquisitions, *self.plates]})
+
 
 def load_case(config: dict, config_files: list[str]) -> Case:
     """Read and check everything that `config` names.

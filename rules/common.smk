@@ -8,6 +8,7 @@ from immunotrace.case import load_case
 from immunotrace.dependencies import code_digest
 from immunotrace.cytometry.thresholds import threshold_rows
 from immunotrace.errors import InputError
+from immunotrace.figures import FIGURES, LINEAGES
 
 ROOT = Path(workflow.basedir)
 
@@ -22,6 +23,7 @@ except InputError as error:
 wildcard_constraints:
     batch=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     subject=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    panel=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
 def code(script):
@@ -66,7 +68,7 @@ def kept_events(rows):
 def thresholds_of(batch):
     stained = {(row["subject"], row["panel"]) for row in full_rows(batch)}
     return [
-        f"results/cytometry/thresholds/{subject}_{panel}.tsv"
+        f"results/cytometry/thresholds/{subject}/{panel}.tsv"
         for subject, panel in sorted(stained)
     ]
 
@@ -83,3 +85,63 @@ def simulated_plates(batch):
 def memory(wildcards, input, attempt):
     """Memory in MB: a job holds a few copies of its largest files, more on every attempt."""
     return int(700 + 6 * input.size_mb) * attempt
+
+
+def available_chapters():
+    lineages = {CASE.panels[row["panel"]]["lineage"] for row in CASE.acquisitions}
+    present = {
+        "summary": True,
+        "timeline": CASE.timeline is not None,
+        "t_cells": "T" in lineages,
+        "b_cells": "B" in lineages,
+        "steroid_sensitivity": bool(CASE.plates),
+        "quality": True,
+        "methods": True,
+    }
+    return [chapter for chapter, there in present.items() if there]
+
+
+CHAPTERS = available_chapters()
+
+CYTOMETRY_TABLES = ["populations", "markers", "cytometry_qc"]
+PLATE_TABLES = ["wells", "plate_qc", "curves", "contrasts"]
+
+
+def published(*names):
+    """The files of those published tables that the case has, by name."""
+    there = [
+        *(CYTOMETRY_TABLES if CASE.acquisitions else []),
+        *(PLATE_TABLES if CASE.plates else []),
+        "changes",
+        *(["claims"] if CASE.claims else []),
+    ]
+    return {name: f"results/tables/{name}.tsv" for name in names if name in there}
+
+
+def figure_tables(group):
+    """What the figures of a chapter are drawn from, by name."""
+    if group == "timeline":
+        return {"timeline": CASE.timeline}
+    if group == "quality":
+        return published("cytometry_qc", "wells", "plate_qc")
+    timeline = {"timeline": CASE.timeline} if CASE.timeline else {}
+    if group == "steroid_sensitivity":
+        fitted = {"fitted": "results/doseresponse/fitted.tsv"}
+        return published("wells", "curves", "contrasts", "changes") | fitted | timeline
+    parts = {
+        name: expand(
+            "results/cytometry/{batch}/{name}.tsv", batch=CASE.batches, name=name
+        )
+        for name in ("densities", "panels")
+    }
+    return published("populations", "markers", "changes") | parts | timeline
+
+
+def chapter_tables(chapter):
+    timeline = [CASE.timeline] if CASE.timeline else []
+    tables = published(*CYTOMETRY_TABLES, *PLATE_TABLES, "changes", "claims")
+    return [] if chapter == "methods" else [*tables.values(), *timeline]
+
+
+def chapter_figures(chapter):
+    return expand("results/figures/{name}.svg", name=FIGURES.get(chapter, []))

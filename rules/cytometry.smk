@@ -30,11 +30,11 @@ rule place_thresholds:
         kept=lambda wc: kept_events(rows_for_thresholds(wc)),
         gates=lambda wc: CASE.panels[wc.panel]["gates"]["file"],
     output:
-        "results/cytometry/thresholds/{subject}_{panel}.tsv",
+        "results/cytometry/thresholds/{subject}/{panel}.tsv",
     log:
-        "logs/place_thresholds/{subject}_{panel}.log",
+        "logs/place_thresholds/{subject}/{panel}.log",
     benchmark:
-        "logs/benchmarks/place_thresholds/{subject}_{panel}.tsv"
+        "logs/benchmarks/place_thresholds/{subject}/{panel}.tsv"
     conda:
         "../envs/cytometry.yaml"
     resources:

@@ -1,0 +1,35 @@
+# Figures from tables alone; one job draws the figures of a chapter.
+
+for group in [chapter for chapter in CHAPTERS if chapter in FIGURES]:
+
+    rule:
+        name:
+            f"draw_{group}"
+        input:
+            **figure_tables(group),
+        output:
+            expand(
+                "results/figures/{name}.{format}",
+                name=FIGURES[group],
+                format=["svg", "pdf", "png", "tsv"],
+            ),
+        log:
+            f"logs/draw_figures/{group}.log",
+        benchmark:
+            f"logs/benchmarks/draw_figures/{group}.tsv"
+        conda:
+            "../envs/figures.yaml"
+        resources:
+            mem_mb=memory,
+            runtime=20,
+        params:
+            group=group,
+            simulated=CASE.simulated,
+            days=CASE.days,
+            panels=[
+                n for n, p in CASE.panels.items() if LINEAGES[p["lineage"]] == group
+            ],
+            level=CASE.settings["dose_response"]["level"],
+            code=code("scripts/draw_figures.py"),
+        script:
+            "../scripts/draw_figures.py"

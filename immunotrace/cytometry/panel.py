@@ -1,0 +1,57 @@
+"""A panel applied to a file: the events that are kept, compensated as the panel wants them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from immunotrace.cytometry.fcs import FcsFile, compensate
+from immunotrace.errors import InputError
+
+
+def marker_channels(panel: Mapping[str, Any]) -> dict[str, str]:
+    """The channel ($PnN or $PnS) of each marker of a panel."""
+    return {marker: entry["channel"] for marker, entry in panel["markers"].items()}
+
+
+def write_kept(masks: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Write the mask of kept events of each acquisition to an NPZ file."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as handle:
+        np.savez_compressed(
+            handle,
+            acquisitions=np.array(list(masks), dtype=str),
+            events=np.array([len(mask) for mask in masks.values()], dtype=np.int64),
+            kept=np.concatenate([np.zeros(0, bool), *masks.values()]),
+        )
+
+
+def read_kept(path: str | Path) -> dict[str, np.ndarray]:
+    """The masks that `write_kept` wrote, by acquisition."""
+    with np.load(path) as file:
+        names, kept = file["acquisitions"], file["kept"]
+        parts = np.split(kept, np.cumsum(file["events"])[:-1]) if len(names) else []
+    return {str(name): part for name, part in zip(names, parts, strict=True)}
+
+
+def compensated_events(fcs: FcsFile, keep: np.ndarray, panel: Mapping[str, Any]) -> np.ndarray:
+    """The kept events (n, channels) on the linear scale, compensated by the file's matrix if wanted.
+
+    `compensation: workspace` is left to the gates' reader. Raises InputError where the panel wants
+    the file's matrix and there is none, or the mask belongs to another file.
+    """
+    if len(keep) != len(fcs.events):
+        raise InputError(
+            f"{fcs.path}: has {len(fcs.events)} events, but quality control saw {len(keep)}; the "
+            "file has changed since: run the pipeline again"
+        )
+    events = fcs.events[keep]
+    if panel.get("compensation", "fcs") != "fcs":
+        return np.asarray(events, float)
+    if fcs.spillover is None:
+        raise InputError(
+            f"{fcs.path}: the panel says `compensation: fcs`, but the file has no $SPILLOVER; give "
+            "`compensation: none` if its values are compensated already"
+        )
+    return compensate(events, fcs.channels, fcs.spillover)

@@ -1,0 +1,341 @@
+"""Gate templates: data-driven gates described once, placed on the events of each acquisition.
+
+A template (YAML) lists *cuts*, one a marker, and *gates*:
+
+    logicle: {T: 262144, W: 0.5, M: 4.5, A: 0}     # the scale on which cuts are placed
+    threshold_populations: [lymphocytes/T cells]   # where FMO quantiles are taken
+    cuts:
+      CD3:  {method: valley, population: lymphocytes, single_peak: positive}
+      CCR7: {method: threshold}                    # one threshold a subject, given from outside
+    gates:
+      - {name: singlets, method: singlets, channels: [FSC-A, FSC-H]}
+      - {name: lymphocytes, parent: singlets, method: scatter, channels: [FSC-A, SSC-A],
+         minimum: [30000, 0]}
+      - {name: T cells, parent: singlets/lymphocytes, method: cuts, above: [CD3]}
+
+Structural gates (singlets, lymphocytes, valleys) are placed on every acquisition anew, for scatter
+and staining intensity shift from day to day with the instrument and the antibody lot, and two
+well-separated peaks show where the cut is without any control. Thresholds of dim, smeared markers
+are not placed here: a valley would follow the very change that is to be measured, so each has one
+value across a subject's time line (`immunotrace.cytometry.thresholds`). The logicle parameters are
+fixed, so cuts of different days are on one scale.
+
+This module needs NumPy and the logicle function only; `immunotrace.cytometry.gates` turns placed
+gates into a FlowKit strategy.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flowutils import transforms
+
+from immunotrace.cytometry.fcs import FcsFile, find_channel
+from immunotrace.cytometry.placement import beside_peak, scatter_ellipse, singlet_polygon, valley
+from immunotrace.errors import InputError
+
+DEFAULT_LOGICLE = {"T": 262144.0, "W": 0.5, "M": 4.5, "A": 0.0}
+
+_KEYS = {"logicle", "threshold_populations", "cuts", "gates"}
+_CUT_KEYS = {"method", "population", "single_peak", "minimum_fraction"}
+_GATE_KEYS = {
+    "singlets": {"name", "parent", "method", "channels", "width"},
+    "scatter": {"name", "parent", "method", "channels", "minimum", "coverage"},
+    "cuts": {"name", "parent", "method", "above", "below"},
+}
+
+
+def logicle(values: np.ndarray, scale: Mapping[str, float] = DEFAULT_LOGICLE) -> np.ndarray:
+    """Linear values on the logicle scale of 0..1 (Moore and Parks 2012, Cytometry A 81A:273)."""
+    return transforms.logicle(
+        np.asarray(values, float), None, t=scale["T"], m=scale["M"], w=scale["W"], a=scale["A"]
+    )
+
+
+def logicle_inverse(values: np.ndarray, scale: Mapping[str, float] = DEFAULT_LOGICLE) -> np.ndarray:
+    """The inverse of `logicle`."""
+    return transforms.logicle_inverse(
+        np.asarray(values, float), None, t=scale["T"], m=scale["M"], w=scale["W"], a=scale["A"]
+    )
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a marker is cut: on the logicle scale, on the linear scale, and how it was found."""
+
+    display: float
+    linear: float
+    found: str
+
+
+@dataclass(frozen=True)
+class PlacedGate:
+    """One gate with its geometry: edges on the logicle scale (cuts), else on the linear scale."""
+
+    name: str
+    parent: str
+    channels: tuple[str, ...]
+    method: str
+    edges: tuple[tuple[float | None, float | None], ...] = ()
+    vertices: np.ndarray | None = None
+    centre: np.ndarray | None = None
+    covariance: np.ndarray | None = None
+    distance: float | None = None
+
+    @property
+    def path(self) -> str:
+        return f"{self.parent}/{self.name}" if self.parent else self.name
+
+
+@dataclass
+class Placement:
+    """Gates placed on one acquisition, in the template's order, with the events inside each."""
+
+    gates: list[PlacedGate] = field(default_factory=list)
+    cuts: dict[str, Cut] = field(default_factory=dict)
+    masks: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def find_cut(
+    values: np.ndarray,
+    scale: Mapping[str, float],
+    single_peak: str = "negative",
+    minimum_fraction: float = 0.002,
+) -> Cut:
+    """Cut linear `values` in the valley between two peaks, else beside the one peak there is."""
+    between = valley(values, scale["T"], minimum_fraction)
+    if between is not None:
+        return _cut_at(between, scale, "valley")
+    linear, found = beside_peak(values, scale["T"], single_peak, minimum_fraction)
+    return _cut_at(linear, scale, found)
+
+
+def _cut_at(linear: float, scale: Mapping[str, float], found: str) -> Cut:
+    return Cut(float(logicle(np.array([linear]), scale)[0]), linear, found)
+
+
+def read_template(path: str | Path) -> dict[str, Any]:
+    """Read and check a gate template.
+
+    Raises InputError for a key that is not known, a gate without a placed parent, a cut that is not
+    defined, or a name twice.
+    """
+    import yaml
+
+    try:
+        template = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: there is no such file; it is named as the gate template in the panels file"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a YAML file: {error}") from error
+    if not isinstance(template, dict) or not template.get("gates"):
+        raise InputError(f"{path}: a gate template needs a list `gates`, see gates_T.yaml")
+    _check_keys(f"{path}: the template", template, _KEYS)
+    scale = template.setdefault("logicle", dict(DEFAULT_LOGICLE))
+    if set(scale) != set(DEFAULT_LOGICLE):
+        raise InputError(f"{path}: logicle needs exactly the numbers T, W, M and A, got {scale}")
+    cuts = template.setdefault("cuts", {})
+    known = {""}
+    for gate in template["gates"]:
+        _check_gate(path, gate, cuts, known)
+    for marker, cut in cuts.items():
+        where = f"{path}: cut {marker!r}"
+        _check_keys(where, cut, _CUT_KEYS)
+        if cut.get("method") not in ("valley", "threshold"):
+            raise InputError(
+                f"{where}: method must be valley or threshold, got {cut.get('method')!r}"
+            )
+        if cut["method"] == "valley" and cut.get("population", "") not in known:
+            raise InputError(f"{where}: no gate makes the population {cut['population']!r}")
+        if cut.get("single_peak", "negative") not in ("negative", "positive"):
+            raise InputError(f"{where}: single_peak must be negative or positive")
+    for population in template.get("threshold_populations", []):
+        if population not in known:
+            raise InputError(f"{path}: threshold_populations: no gate makes {population!r}")
+    return template
+
+
+def _check_gate(path, gate: dict, cuts: dict, known: set[str]) -> None:
+    name, method = gate.get("name"), gate.get("method")
+    if not isinstance(name, str) or not name or "/" in name:
+        raise InputError(f"{path}: a gate's name must be a text without '/', got {name!r}")
+    where = f"{path}: gate {name!r}"
+    if method not in _GATE_KEYS:
+        raise InputError(f"{where}: method must be one of {', '.join(_GATE_KEYS)}, got {method!r}")
+    _check_keys(where, gate, _GATE_KEYS[method])
+    parent = gate.setdefault("parent", "")
+    if parent not in known:
+        raise InputError(f"{where}: its parent {parent!r} is not a gate above it")
+    full = f"{parent}/{name}" if parent else name
+    if full in known:
+        raise InputError(f"{where}: there are two gates {full!r}")
+    known.add(full)
+    if method == "cuts":
+        markers = gate.get("above", []) + gate.get("below", [])
+        if not markers:
+            raise InputError(f"{where}: needs a marker in `above` or `below`")
+        for marker in markers:
+            if marker not in cuts:
+                raise InputError(f"{where}: there is no cut for {marker!r} under `cuts`")
+    elif len(gate.get("channels", [])) != 2:
+        raise InputError(f"{where}: needs two channels, got {gate.get('channels')}")
+
+
+def _check_keys(where: str, given: dict, known: set[str]) -> None:
+    import difflib
+
+    for key in given:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = (
+                f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+            )
+            raise InputError(f"{where} has an unknown key {key!r}{hint}")
+
+
+def place(
+    template: Mapping[str, Any],
+    fcs: FcsFile,
+    events: np.ndarray,
+    markers: Mapping[str, str],
+    thresholds: Mapping[str, float],
+    wanted: Iterable[str] | None = None,
+) -> Placement:
+    """Place a template's gates on compensated, linear `events` (n, channels) of `fcs`.
+
+    `markers` gives each marker's channel ($PnN or $PnS), `thresholds` the linear value of the cuts
+    with method `threshold`. With `wanted` (population paths) only those and what they stand on are
+    placed. Raises InputError where a channel or a threshold is missing.
+    """
+    return _Placer(template, fcs, events, markers, thresholds).run(wanted)
+
+
+class _Placer:
+    def __init__(self, template, fcs, events, markers, thresholds):
+        self.template, self.fcs, self.events = template, fcs, events
+        self.markers, self.thresholds = markers, thresholds
+        self.specs = {
+            (f"{g['parent']}/{g['name']}" if g["parent"] else g["name"]): g
+            for g in template["gates"]
+        }
+        self.placed: dict[str, PlacedGate] = {}
+        self.out = Placement(masks={"": np.ones(len(events), bool)})
+
+    def run(self, wanted: Iterable[str] | None) -> Placement:
+        for path in self.specs if wanted is None else wanted:
+            self.mask(path)
+        self.out.gates = [self.placed[path] for path in self.specs if path in self.placed]
+        return self.out
+
+    def mask(self, path: str) -> np.ndarray:
+        if path not in self.out.masks:
+            spec = self.specs[path]
+            parent = self.mask(spec["parent"])
+            gate, inside = getattr(self, "_" + spec["method"])(spec, parent)
+            self.placed[path] = gate
+            self.out.masks[path] = parent & inside
+        return self.out.masks[path]
+
+    def _channel(self, name: str) -> tuple[str, np.ndarray]:
+        index = find_channel(self.fcs, name)
+        return self.fcs.channels[index], self.events[:, index]
+
+    def _top(self, name: str) -> float:
+        return float(self.fcs.ranges[find_channel(self.fcs, name)])
+
+    def _singlets(self, spec: dict, parent: np.ndarray) -> tuple[PlacedGate, np.ndarray]:
+        (x_name, x), (y_name, y) = (self._channel(name) for name in spec["channels"])
+        # Twice the range, so that the wedge's far end cuts off nothing.
+        vertices = singlet_polygon(
+            x[parent], y[parent], 2 * self._top(spec["channels"][1]), float(spec.get("width", 4))
+        )
+        gate = PlacedGate(
+            spec["name"], spec["parent"], (x_name, y_name), "polygon", vertices=vertices
+        )
+        return gate, _in_polygon(vertices, np.column_stack([x, y]))
+
+    def _scatter(self, spec: dict, parent: np.ndarray) -> tuple[PlacedGate, np.ndarray]:
+        (x_name, x), (y_name, y) = (self._channel(name) for name in spec["channels"])
+        points = np.column_stack([x, y])
+        centre, covariance, distance = scatter_ellipse(
+            points[parent],
+            (self._top(spec["channels"][0]), self._top(spec["channels"][1])),
+            tuple(spec.get("minimum", (0.0, 0.0))),
+            float(spec.get("coverage", 0.998)),
+        )
+        gate = PlacedGate(
+            spec["name"],
+            spec["parent"],
+            (x_name, y_name),
+            "ellipse",
+            centre=centre,
+            covariance=covariance,
+            distance=distance,
+        )
+        offset = points - centre
+        squared = np.einsum("ij,jk,ik->i", offset, np.linalg.inv(covariance), offset)
+        return gate, squared <= distance
+
+    def _cuts(self, spec: dict, parent: np.ndarray) -> tuple[PlacedGate, np.ndarray]:
+        above, below = set(spec.get("above", [])), set(spec.get("below", []))
+        # In the order of `cuts`, so that sibling gates have their axes in one order.
+        ordered = [m for m in self.template["cuts"] if m in above | below]
+        inside = np.ones(len(self.events), bool)
+        channels, edges = [], []
+        for marker in ordered:
+            cut = self._cut(marker)
+            name, values = self._channel(self._marker_channel(marker))
+            channels.append(name)
+            if marker in above:
+                edges.append((cut.display, None))
+                inside &= values >= cut.linear
+            else:
+                edges.append((None, cut.display))
+                inside &= values < cut.linear
+        gate = PlacedGate(
+            spec["name"], spec["parent"], tuple(channels), "rectangle", edges=tuple(edges)
+        )
+        return gate, inside
+
+    def _marker_channel(self, marker: str) -> str:
+        if marker not in self.markers:
+            raise InputError(
+                f"the gate template cuts at marker {marker!r}, which the panel does not have; its "
+                f"markers are {', '.join(self.markers)}"
+            )
+        return self.markers[marker]
+
+    def _cut(self, marker: str) -> Cut:
+        if marker in self.out.cuts:
+            return self.out.cuts[marker]
+        spec = self.template["cuts"][marker]
+        scale = self.template["logicle"]
+        if spec["method"] == "threshold":
+            if marker not in self.thresholds:
+                raise InputError(
+                    f"{self.fcs.path}: the gate template takes the threshold of {marker!r} from "
+                    "outside, but there is none for this subject; give the marker `threshold: fmo` "
+                    "(with FMO rows in the acquisitions sheet), `valley` or a number in the panel"
+                )
+            cut = _cut_at(float(self.thresholds[marker]), scale, "threshold")
+        else:
+            population = self.mask(spec.get("population", ""))
+            _, values = self._channel(self._marker_channel(marker))
+            cut = find_cut(
+                values[population],
+                scale,
+                spec.get("single_peak", "negative"),
+                float(spec.get("minimum_fraction", 0.002)),
+            )
+        self.out.cuts[marker] = cut
+        return cut
+
+
+def _in_polygon(vertices: np.ndarray, points: np.ndarray) -> np.ndarray:
+    from flowutils import gating
+
+    return gating.points_in_polygon(np.ascontiguousarray(vertices), np.ascontiguousarray(points))

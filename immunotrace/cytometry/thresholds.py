@@ -1,0 +1,188 @@
+"""One threshold a marker across a subject's time line.
+
+CCR4, CCR7, CXCR4, CD27 and IgD are dim or smeared: where they begin is shown by the
+fluorescence-minus-one (FMO) control, which has all stains but that one, and so the spread that the
+other stains bring into its channel (Maecker and Trotter 2006, Cytometry A 69:1037). A subject's FMO
+files of a panel are pooled, and all its days are read against the one value: with a threshold a day
+a change of the marker and a change of the threshold could not be told apart.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from immunotrace.errors import InputError
+
+
+def threshold_rows(
+    rows: Iterable[Mapping[str, Any]], subject: str, panel_name: str, panel: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """The rows of the acquisitions sheet that a subject's thresholds of a panel depend on.
+
+    FMO files of markers with `threshold: fmo`, and for `threshold: valley` the full stains of the
+    baseline (day 0 and before; without any, of the first day): later days never move a threshold.
+    """
+    kinds = {marker: entry.get("threshold") for marker, entry in panel["markers"].items()}
+    own = [row for row in rows if row["subject"] == subject and row["panel"] == panel_name]
+    full = [row for row in own if row["staining"] == "full"]
+    baseline = []
+    if "valley" in kinds.values() and full:
+        last = max(0, min(int(row["day"]) for row in full))
+        baseline = [row for row in full if int(row["day"]) <= last]
+    fmo = [row for row in own if kinds.get(_fmo_marker(row)) == "fmo"]
+    return [row for row in own if row in fmo or row in baseline]
+
+
+def _fmo_marker(row: Mapping[str, Any]) -> str | None:
+    kind, _, marker = row["staining"].partition(":")
+    return marker if kind == "FMO" else None
+
+
+def place_thresholds(
+    rows: Sequence[Mapping[str, Any]],
+    subject: str,
+    panel_name: str,
+    panel: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    kept_paths: Sequence[str | Path],
+    table_path: str | Path,
+) -> None:
+    """Write the thresholds of a subject's panel: subject, panel, marker, threshold, method, ...
+
+    `rows` are those of `threshold_rows`; `panel["gates"]["file"]` is a path from the working
+    directory; `kept_paths` are the masks that quality control made. Thresholds are on the linear
+    compensated scale: `fmo` is the quantile `fmo_quantile` of the pooled FMO events, `valley` lies
+    between the peaks of the pooled baseline, both within the threshold populations. These are named
+    in the gate template; with other gates they are all populations in which markers are quantified.
+    Raises InputError where a marker's files are missing, all failed quality control or hold fewer
+    than `minimum_events` such events.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from immunotrace.cytometry.template import find_cut
+    from immunotrace.tables import write_tsv
+
+    pool = _Pool(rows, panel, kept_paths, f"subject {subject}, panel {panel_name}")
+    table = []
+    for marker, entry in panel["markers"].items():
+        kind = entry.get("threshold", "none")
+        out = {"subject": subject, "panel": panel_name, "marker": marker}
+        if kind == "none":
+            continue
+        if kind == "fmo":
+            values = pool.values(marker, f"FMO:{marker}", settings["minimum_events"])
+            quantile = float(settings["fmo_quantile"])
+            out |= {
+                "threshold": float(np.quantile(values, quantile)),
+                "method": "fmo",
+                "events": len(values),
+                "quantile": quantile,
+            }
+        elif kind == "valley":
+            values = pool.values(marker, "full", settings["minimum_events"])
+            cut = find_cut(values, pool.scale)
+            out |= {
+                "threshold": cut.linear,
+                "method": "valley",
+                "events": len(values),
+                "note": "" if cut.found == "valley" else f"one peak only: {cut.found}",
+            }
+        else:
+            out |= {"threshold": float(kind), "method": "number"}
+        table.append(out)
+    columns = ["subject", "panel", "marker", "threshold", "method", "events", "quantile", "note"]
+    frame = pd.DataFrame(table, columns=columns)
+    write_tsv(frame.astype({"events": "Int64"}), table_path)
+
+
+class _Pool:
+    """A subject's events within the threshold populations; each file is read once."""
+
+    def __init__(self, rows, panel, kept_paths, where: str) -> None:
+        from immunotrace.cytometry.panel import read_kept
+        from immunotrace.cytometry.template import DEFAULT_LOGICLE, read_template
+
+        self.rows, self.panel = rows, panel
+        self.where = f"acquisitions sheet: {where}"
+        self.keep = {name: mask for path in kept_paths for name, mask in read_kept(path).items()}
+        self.template = None
+        self.scale = DEFAULT_LOGICLE
+        if panel["gates"]["source"] == "template":
+            self.template = read_template(panel["gates"]["file"])
+            self.scale = self.template["logicle"]
+            self.populations = self.template.get("threshold_populations", [])
+        else:
+            self.populations = panel.get("quantify", {}).get("populations", [])
+        self._files: dict[str, tuple] = {}
+
+    def values(self, marker: str, staining: str, minimum: int):
+        """A marker's linear values in the threshold populations, over all files of a staining."""
+        import numpy as np
+
+        from immunotrace.cytometry.fcs import find_channel
+
+        rows = [row for row in self.rows if row["staining"] == staining]
+        if not rows:
+            have = sorted({row["staining"] for row in self.rows}) or ["none"]
+            raise InputError(
+                f"{self.where}: marker {marker} takes its threshold from files with staining "
+                f"{staining}, and there is no such row (there are: {', '.join(have)}). Add the "
+                "row, or give the marker another `threshold` in the panels file: valley, none or "
+                "a number on the linear compensated scale"
+            )
+        usable = [row for row in rows if row["acquisition"] in self.keep]
+        if not usable:
+            raise InputError(
+                f"{self.where}: all files with staining {staining} failed quality control: "
+                f"{', '.join(row['acquisition'] for row in rows)}"
+            )
+        parts = []
+        for row in usable:
+            fcs, events = self._file(row)
+            parts.append(events[:, find_channel(fcs, self.panel["markers"][marker]["channel"])])
+        values = np.concatenate(parts)
+        if len(values) < minimum:
+            populations = " and ".join(self.populations) or "the threshold populations (none given)"
+            raise InputError(
+                f"{self.where}: the files with staining {staining} hold {len(values)} events in "
+                f"{populations}; a threshold needs {minimum} or more (cytometry: minimum_events). "
+                f"Acquire more, or give the marker {marker} another `threshold` in the panels file"
+            )
+        return values
+
+    @cached_property
+    def _gates(self):
+        from immunotrace.cytometry.quantify import GateSource
+
+        return GateSource(self.panel)
+
+    def _file(self, row: Mapping[str, Any]) -> tuple:
+        if row["acquisition"] not in self._files:
+            import numpy as np
+
+            from immunotrace.cytometry.fcs import read_fcs
+            from immunotrace.cytometry.panel import compensated_events, marker_channels
+
+            fcs = read_fcs(row["fcs"])
+            keep = self.keep[row["acquisition"]]
+            if self.template is not None:
+                from immunotrace.cytometry.template import place
+
+                events = compensated_events(fcs, keep, self.panel)
+                channels = marker_channels(self.panel)
+                placement = place(self.template, fcs, events, channels, {}, self.populations)
+                masks = placement.masks
+            else:
+                events, _, masks = self._gates.gate(row, fcs, keep, {})
+            inside = np.zeros(len(events), bool)
+            for population in self.populations:
+                if population not in masks:
+                    raise InputError(
+                        f"panels file: quantify: population {population!r} is not among the gates "
+                        f"of {row['acquisition']} in {self.panel['gates']['file']}"
+                    )
+                inside |= masks[population]
+            self._files[row["acquisition"]] = fcs, events[inside]
+        return self._files[row["acquisition"]]

@@ -1,0 +1,590 @@
+"""Least-squares fits of dose-response curves, many at once.
+
+A Levenberg-Marquardt method (Marquardt 1963, J Soc Ind Appl Math 11:431) in NumPy with analytic
+derivatives, from a grid of starts over slope and midpoint on which bottom and top, linear in every
+model, are solved for. Curves lie along the last axis of every array, so one NumPy call advances all
+of them. Replicates are reduced to their means: the optimum is the same, and the scatter within
+doses is added back to the residual sum of squares.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from immunotrace.doseresponse.models import (
+    ASYMMETRY,
+    BOTTOM,
+    LOG_ZERO_DOSE,
+    MIDPOINT,
+    SLOPE,
+    TOP,
+    Level,
+    Model,
+    curvature,
+    evaluate,
+    log_dose,
+    midpoint_for,
+)
+
+# group -> model parameter -> the parameters added up for it
+Places = Sequence[Sequence[tuple[int, ...]]]
+
+ITERATIONS = 400
+_FIRST_ITERATIONS = 8  # most fits need no more; the others go on together
+BLOCK = 1024  # problems advanced at once: their arrays stay in the processor's cache
+_GRID_BLOCK = 128  # the same, where each problem has hundreds of grid points
+_CONVERGED = 1e-15  # predicted decrease of the residual sum of squares, relative to it
+_PERFECT = 1e-30  # the same, relative to the sum of squares of the responses
+_ROUNDING = 1e-9  # below this relative decrease a comparison of two sums is within their rounding
+_NEAR = 0.1  # below this relative decrease the quadratic model holds
+_LARGEST_DAMPING = 1e14
+_TRIAL_ITERATIONS = 24  # for each of several starts, before the best is followed alone
+_FAR_STARTS = np.array([3.0, 10.0, 30.0, 60.0])  # in log dose, from the widest other starts
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Dose means of a batch of curves.
+
+    mean: (doses, curves); log_dose, weight: the same, or (doses, 1) where all curves have one
+    design; weight is 0 where a curve has fewer doses. wells, scatter: (curves,), the number of wells
+    and the weighted sum of squares within doses.
+    """
+
+    log_dose: np.ndarray
+    mean: np.ndarray
+    weight: np.ndarray
+    wells: np.ndarray
+    scatter: np.ndarray
+
+    def take(self, columns) -> "Curves":
+        one_design = self.log_dose.shape[1] == 1
+        return Curves(
+            self.log_dose if one_design else self.log_dose[:, columns],
+            self.mean[:, columns],
+            self.weight if one_design else self.weight[:, columns],
+            self.wells[columns],
+            self.scatter[columns],
+        )
+
+    def tested_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest log dose above zero of every curve, each (curves,)."""
+        tested = (self.weight > 0) & (self.log_dose > LOG_ZERO_DOSE)
+        low = np.where(tested, self.log_dose, np.inf).min(axis=0)
+        high = np.where(tested, self.log_dose, -np.inf).max(axis=0)
+        return np.broadcast_to(low, self.wells.shape), np.broadcast_to(high, self.wells.shape)
+
+    def log_doses_of(self, i: int) -> np.ndarray:
+        """The log doses of curve `i`, ascending."""
+        column = 0 if self.log_dose.shape[1] == 1 else i
+        return np.sort(self.log_dose[self.weight[:, column] > 0, column])
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fits of a batch: theta (parameters, curves), rss and df (curves,), information J'WJ.
+
+    `free` lists the estimated parameters, in the order of the axes of `information`
+    (free, free, curves). `log_dose` of `level` stands in place of the midpoint where one is given.
+    """
+
+    model: Model
+    theta: np.ndarray
+    rss: np.ndarray
+    df: np.ndarray
+    information: np.ndarray
+    free: tuple[int, ...]
+    converged: np.ndarray
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Residual variance (curves,); NaN without degrees of freedom."""
+        return np.where(self.df > 0, self.rss / np.where(self.df > 0, self.df, 1), np.nan)
+
+    def take(self, columns) -> "Fit":
+        return replace(
+            self,
+            theta=self.theta[:, columns],
+            rss=self.rss[columns],
+            df=self.df[columns],
+            information=self.information[:, :, columns],
+            converged=self.converged[columns],
+        )
+
+    def put(self, columns, other: "Fit") -> "Fit":
+        """This batch with the fits of `other` at some columns."""
+        out = {}
+        for name in ("theta", "rss", "df", "information", "converged"):
+            out[name] = getattr(self, name).copy()
+            out[name][..., columns] = getattr(other, name)
+        return replace(self, **out)
+
+    def covariance(self) -> np.ndarray:
+        """(J'WJ)^-1 times the residual variance, shape (parameters, parameters, curves).
+
+        Rows of held parameters are 0; NaN where J'WJ is singular.
+        """
+        scaled, scale = _scaled(self.information)
+        factor = cholesky(scaled)
+        identity = np.repeat(np.eye(len(self.free))[:, :, None], self.rss.size, axis=2)
+        inverse = cholesky_solve(factor, identity) * scale[:, None] * scale[None]
+        out = np.zeros((len(self.theta), len(self.theta), self.rss.size))
+        out[np.ix_(self.free, self.free)] = inverse * self.variance
+        return out
+
+    def condition(self) -> np.ndarray:
+        """Condition number of J'WJ scaled to a unit diagonal, (curves,); large: not identifiable."""
+        scaled, _ = _scaled(self.information)
+        finite = np.all(np.isfinite(scaled), axis=(0, 1))
+        eigenvalues = np.linalg.eigvalsh(np.where(finite, scaled, 0).transpose(2, 0, 1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            condition = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0)
+        return np.where(finite, condition, np.inf)
+
+
+def summarise(dose: Sequence, response: Sequence, weight: Sequence | None = None) -> Curves:
+    """Reduce the wells of each curve to dose means.
+
+    `dose`, `response` and `weight` (1 by default) hold one one-dimensional array a curve, one value
+    a well; a dose of 0 is allowed. Raises ValueError where a value is missing or not finite.
+    """
+    if weight is None and all(np.array_equal(doses, dose[0]) for doses in dose[1:]):
+        return summarise_design(dose[0], np.array(response, float))
+    columns = []
+    for i, (doses, responses) in enumerate(zip(dose, response, strict=True)):
+        doses, responses = np.asarray(doses, float), np.asarray(responses, float)
+        weights = np.ones(doses.size) if weight is None else np.asarray(weight[i], float)
+        if not (doses.shape == responses.shape == weights.shape and np.isfinite(responses).all()):
+            raise ValueError("each well needs a finite response, a dose and a weight")
+        levels, place = np.unique(doses, return_inverse=True)
+        total = np.bincount(place, weights)
+        mean = np.bincount(place, weights * responses) / total
+        scatter = np.sum(weights * (responses - mean[place]) ** 2)
+        columns.append((log_dose(levels), mean, total, doses.size, scatter))
+    rows = max(len(column[0]) for column in columns)
+    stacked = [
+        np.array([np.pad(column[j], (0, rows - len(column[j]))) for column in columns]).T
+        for j in range(3)
+    ]
+    wells = np.array([column[3] for column in columns])
+    return Curves(*stacked, wells, np.array([column[4] for column in columns]))
+
+
+def summarise_design(dose: np.ndarray, response: np.ndarray) -> Curves:
+    """Reduce curves of one design to dose means: `dose` (wells,), `response` (curves, wells)."""
+    dose, response = np.asarray(dose, float), np.asarray(response, float)
+    if response.ndim != 2 or response.shape[1:] != dose.shape or not np.isfinite(response).all():
+        raise ValueError("each well needs a finite response and a dose")
+    levels, place = np.unique(dose, return_inverse=True)
+    count = np.bincount(place).astype(float)
+    member = (place == np.arange(levels.size)[:, None]) / count[:, None]
+    mean = member @ response.T
+    scatter = np.zeros(len(response))
+    for well, row in enumerate(place):
+        scatter += (response[:, well] - mean[row]) ** 2
+    wells = np.full(len(response), dose.size)
+    return Curves(log_dose(levels)[:, None], mean, count[:, None], wells, scatter)
+
+
+def fit(model: Model, curves: Curves, iterations: int = ITERATIONS) -> Fit:
+    """Fit a model to every curve of a batch: the best optimum found from a grid of starts.
+
+    `iterations`: as for `refit`.
+    """
+    starts, columns = grid_starts(model, curves)
+    return _upright(best_of_starts(model, [curves], starts, columns, None, iterations))
+
+
+def best_of_starts(
+    model: Model,
+    groups: Sequence[Curves],
+    starts: np.ndarray,
+    columns: np.ndarray,
+    places: Places | None,
+    iterations: int,
+) -> Fit:
+    """The best fit of each problem from several starts: `starts` (parameters, starts) of `columns`.
+
+    `columns` is sorted and names every problem. All starts are followed a few iterations, the best
+    of them to the end.
+    """
+    found = refit(
+        model,
+        [group.take(columns) for group in groups],
+        starts,
+        places,
+        iterations=min(iterations, _TRIAL_ITERATIONS),
+    )
+    first = np.flatnonzero(np.diff(columns, prepend=-1))
+    least = np.minimum.reduceat(found.rss, first)[columns]
+    # Of the starts that lead to the same optimum one that arrived: rounding does not choose.
+    rank = np.where(found.rss <= least * (1 + 1e-12), np.where(found.converged, 0, 1), 2)
+    order = np.lexsort((rank, columns))
+    found = found.take(order[first])
+    unfinished = np.flatnonzero(~found.converged)
+    if not unfinished.size or iterations <= _TRIAL_ITERATIONS:
+        return found
+    rest = refit(
+        model,
+        [group.take(unfinished) for group in groups],
+        found.theta[:, unfinished],
+        places,
+        iterations=iterations,
+    )
+    return found.put(unfinished, rest)
+
+
+def refit(
+    model: Model,
+    groups: Sequence[Curves],
+    start: np.ndarray,
+    places: Places | None = None,
+    held: Sequence[int] = (),
+    level: Level | None = None,
+    iterations: int = ITERATIONS,
+) -> Fit:
+    """Least-squares fit from a given start, of one curve or of several that share parameters.
+
+    `groups`: the curves of problem n are column n of every group. `start`: (parameters, problems).
+    `places[group][i]`: the parameters whose sum is the group's i-th model parameter; by default
+    one group that has its own. `held`: parameters that stay at their start. With `level`, the log
+    effective dose of that level stands in place of the midpoint. `iterations`: the most that are
+    spent; a fit that would need more has not converged.
+    """
+    theta = np.array(start, float)
+    held = set(held)
+    for place in places or [[(i,) for i in range(model.parameters)]]:
+        for i, value in model.held.items():
+            held.update(place[i])
+            theta[list(place[i])] = value
+    free = tuple(i for i in range(len(theta)) if i not in held)
+    power = sum(np.sum(group.weight * group.mean**2, axis=0) for group in groups)
+
+    def normal(theta, groups):
+        return normal_equations(model, groups, theta, places, level)
+
+    theta, rss, information, converged = _minimise(normal, groups, theta, free, power, iterations)
+    df = sum(group.wells for group in groups) - len(free)
+    return Fit(model, theta, rss, df, information, free, converged)
+
+
+def curve_parameters(theta: np.ndarray, place: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """The model parameters of one group of a joint fit, (model parameters, problems)."""
+    return np.array([sum(theta[j] for j in indices) for indices in place])
+
+
+def normal_equations(model, groups, theta, places, level):
+    """Residual sum of squares, J'Wr, J'WJ and the curvature r'W d2f of all parameters.
+
+    Arguments as for `refit`. An infinite sum stands for parameters outside of the model.
+    """
+    if places is None:
+        (group,) = groups
+        rss, *rest = _curve_equations(model, group, theta, level)
+        return np.where(np.isfinite(rss), rss + group.scatter, np.inf), *rest
+    count, problems = theta.shape
+    rss = sum(group.scatter for group in groups)
+    gradient = np.zeros((count, problems))
+    information = np.zeros((count, count, problems))
+    bend = np.zeros((count, count, problems))
+    for group, place in zip(groups, places, strict=True):
+        own = curve_parameters(theta, place)
+        part, slopes, products, bends = _curve_equations(model, group, own, level)
+        rss = rss + part
+        # Every parameter feeds one model parameter of a group; a model parameter may add up two.
+        source = [i for i in range(model.parameters) for _ in place[i]]
+        target = [j for i in range(model.parameters) for j in place[i]]
+        gradient[target] += slopes[source]
+        information[np.ix_(target, target)] += products[np.ix_(source, source)]
+        bend[np.ix_(target, target)] += bends[np.ix_(source, source)]
+    return np.where(np.isfinite(rss), rss, np.inf), gradient, information, bend
+
+
+def _curve_equations(model, group, theta, level):
+    """The same for one curve a problem, without the scatter within doses."""
+    own = theta
+    if level is not None:
+        own, by_parameter, second = midpoint_for(model, theta, level)
+    value, jacobian, parts = evaluate(model, own, group.log_dose)
+    if not model.symmetric:  # an upside-down curve is another model's shape
+        value = np.where(own[TOP] >= own[BOTTOM], value, np.nan)
+    residual = group.mean - value
+    weighted = group.weight * residual
+    rss = np.einsum("kn,kn->n", weighted, residual)
+    problems = theta.shape[1]
+    gradient = np.empty((model.parameters, problems))
+    information = np.empty((model.parameters, model.parameters, problems))
+    for i, column in enumerate(jacobian):
+        gradient[i] = np.einsum("kn,kn->n", weighted, column)
+        scaled = group.weight * column
+        for j in range(i + 1):
+            information[i, j] = np.einsum("kn,kn->n", scaled, jacobian[j])
+            information[j, i] = information[i, j]
+    bend = curvature(model, own, parts, weighted)
+    if level is not None:
+        transform = np.repeat(np.eye(model.parameters)[:, :, None], problems, axis=2)
+        transform[MIDPOINT] = by_parameter
+        bend = _congruent(transform, bend) + gradient[MIDPOINT] * second
+        information = _congruent(transform, information)
+        gradient = np.einsum("ijn,in->jn", transform, gradient)
+    return rss, gradient, information, bend
+
+
+def _congruent(transform, matrix):
+    return np.einsum("ian,ijn,jbn->abn", transform, matrix, transform)
+
+
+def _minimise(normal, groups, theta, free, power, iterations):
+    """Levenberg-Marquardt over the free parameters of every problem.
+
+    `power`: the sum of squares of the responses, which sets the rounding of a perfect fit. Close to
+    the optimum the matrix is the whole Hessian, so that convergence is quadratic however large the
+    residuals are; farther away it is J'WJ. Problems advance in blocks; those that a block leaves
+    unfinished are gathered into new blocks.
+    """
+    free = np.array(free, int)
+    problems = theta.shape[1]
+    state = _State(
+        theta,
+        np.full(problems, np.inf),
+        np.zeros((free.size, free.size, problems)),
+        np.full(problems, 1e-3),
+        np.zeros(problems, bool),
+        np.zeros(problems, bool),
+    )
+    pending, budget = np.arange(problems), _FIRST_ITERATIONS
+    while pending.size and iterations > 0:
+        budget = min(budget, iterations)
+        blocks = np.array_split(pending, -(-pending.size // BLOCK))
+        left = [_advance(normal, groups, state, block, free, power, budget) for block in blocks]
+        pending = np.concatenate(left)
+        iterations -= budget
+        budget *= 2
+    return state.theta, state.rss, state.information, state.converged
+
+
+@dataclass
+class _State:
+    """Where the problems of a minimisation are; arrays with the problems on the last axis."""
+
+    theta: np.ndarray
+    rss: np.ndarray
+    information: np.ndarray
+    damping: np.ndarray
+    near: np.ndarray
+    converged: np.ndarray
+
+
+def _advance(normal, groups, state, block, free, power, iterations):
+    """Up to `iterations` steps of the problems in `block`; returns those that are not finished."""
+    square = np.ix_(free, free)
+    groups = [group.take(block) for group in groups]
+    power = power[block]
+    theta, damping, near = state.theta[:, block], state.damping[block], state.near[block]
+    rss, gradient, information, bend = normal(theta, groups)
+    if free.size < len(theta):
+        gradient, information, bend = gradient[free], information[square], bend[square]
+    stopped = ~np.isfinite(rss)
+    done = stopped | (free.size == 0)
+    unfinished = []
+
+    def write_back(places):
+        state.theta[:, block[places]] = theta[:, places]
+        state.rss[block[places]] = rss[places]
+        state.information[:, :, block[places]] = information[:, :, places]
+        state.damping[block[places]] = damping[places]
+        state.near[block[places]] = near[places]
+        state.converged[block[places]] = (done & ~stopped)[places]
+
+    for remaining in range(iterations, -1, -1):
+        finished = done | stopped
+        if remaining == 0 or finished.all():
+            write_back(slice(None))
+            unfinished = block[~finished]
+            break
+        if finished.mean() > 0.3:  # make room
+            write_back(finished)
+            keep = np.flatnonzero(~finished)
+            block, groups = block[keep], [group.take(keep) for group in groups]
+            theta, gradient = theta[:, keep], gradient[:, keep]
+            information, bend = information[:, :, keep], bend[:, :, keep]
+            rss, power, damping, near = rss[keep], power[keep], damping[keep], near[keep]
+            done, stopped = done[keep], stopped[keep]
+            finished = finished[keep]
+        diagonal = np.einsum("iin->in", information)
+        step, decrease = _step(gradient, information - near * bend, diagonal, damping)
+        trial = theta.copy()
+        trial[free] += step
+        trial_rss, *trial_rest = normal(trial, groups)
+        if free.size < len(theta):
+            trial_rest = trial_rest[0][free], trial_rest[1][square], trial_rest[2][square]
+        within_rounding = decrease <= _ROUNDING * rss
+        better = (trial_rss < rss) | (within_rounding & (trial_rss <= rss * (1 + _ROUNDING)))
+        better &= ~finished
+        arrived = decrease <= _CONVERGED * rss + _PERFECT * power
+        done |= arrived & near
+        np.copyto(theta, trial, where=better)
+        if better.all():
+            gradient, information, bend = trial_rest
+        else:
+            for array, trial_array in zip((gradient, information, bend), trial_rest, strict=True):
+                np.copyto(array, trial_array, where=better)
+        near = np.where(better, decrease <= _NEAR * rss, near)
+        rss = np.where(better, trial_rss, rss)
+        eased = np.where(within_rounding, 0.0, damping / 10)
+        damping = np.where(finished, damping, np.where(better, eased, damping * 10 + 1e-9))
+        stopped |= ~done & (damping >= _LARGEST_DAMPING)
+    return unfinished
+
+
+def _step(gradient, matrix, diagonal, damping):
+    """Damped step and the decrease that the quadratic model promises, for every problem.
+
+    Where the damped matrix is not positive definite, the step is 0 and the decrease infinite.
+    """
+    places = np.arange(len(matrix))
+    matrix[places, places] += damping * diagonal
+    step = cholesky_solve(cholesky(matrix), gradient)
+    decrease = np.einsum("in,in->n", step, gradient)
+    usable = np.isfinite(decrease)
+    return np.where(usable, step, 0.0), np.where(usable, decrease, np.inf)
+
+
+def _scaled(matrix):
+    """Symmetric matrices (n, n, problems) scaled to a unit diagonal, and the scale (n, problems)."""
+    diagonal = np.einsum("iin->in", matrix)
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    return matrix * scale[:, None] * scale[None], scale
+
+
+def cholesky(matrix):
+    """Lower Cholesky factors of (n, n, problems); NaN where a matrix is not positive definite.
+
+    What is above the diagonal means nothing.
+    """
+    factor = matrix.copy()
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for j in range(len(factor)):
+            pivot = factor[j, j]
+            pivot[~(pivot > 0)] = np.nan
+            factor[j:, j] /= np.sqrt(pivot)
+            for i in range(j + 1, len(factor)):
+                factor[i:, i] -= factor[i:, j] * factor[i, j]
+    return factor
+
+
+def cholesky_solve(factor, right):
+    """Solve with the factors of `cholesky`; `right` is (n, problems) or (n, m, problems)."""
+    out = np.array(right, float)
+    size = len(factor)
+    wide = (slice(None),) + (None,) * (out.ndim - 2)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for j in range(size):
+            out[j] /= factor[j, j]
+            out[j + 1 :] -= factor[j + 1 :, j][wide] * out[j]
+        for j in reversed(range(size)):
+            out[j] /= factor[j, j]
+            out[:j] -= factor[j, :j][wide] * out[j]
+    return out
+
+
+def _upright(found: Fit) -> Fit:
+    """Of the two equal forms of a symmetric model, the one with the top above the bottom."""
+    if not found.model.symmetric:
+        return found
+    swap = np.flatnonzero(found.theta[TOP] < found.theta[BOTTOM])
+    theta, information = found.theta.copy(), found.information.copy()
+    theta[SLOPE, swap] *= -1
+    theta[BOTTOM, swap], theta[TOP, swap] = found.theta[TOP, swap], found.theta[BOTTOM, swap]
+    order = [SLOPE, TOP, BOTTOM, MIDPOINT]
+    sign = np.array([-1.0, 1, 1, 1])
+    swapped = found.information[np.ix_(order, order)] * (sign[:, None] * sign)[:, :, None]
+    information[:, :, swap] = swapped[:, :, swap]
+    return replace(found, theta=theta, information=information)
+
+
+def grid_starts(model: Model, curves: Curves) -> tuple[np.ndarray, np.ndarray]:
+    """Starts for `best_of_starts`: (parameters, starts), and the curve of each start, sorted.
+
+    A start is a point of a grid over slope and midpoint (and asymmetry), with bottom and top by linear
+    least squares, that is better than its neighbours: at its slope over all midpoints, and at the
+    next slopes.
+    """
+    if curves.log_dose.shape[1] == 1:
+        first, member = [0], np.zeros(curves.wells.size, int)
+    else:
+        design = np.concatenate([curves.log_dose, curves.weight])
+        _, first, member = np.unique(design, axis=1, return_index=True, return_inverse=True)
+    starts, places = [], []
+    for i, column in enumerate(first):
+        columns = np.flatnonzero(member == i)
+        log_doses, weight = curves.log_dose[:, column], curves.weight[:, column]
+        for grid in _grids(model, log_doses, weight):
+            basis = _basis(model, grid, log_doses, weight)
+            for block in np.array_split(columns, -(-columns.size // _GRID_BLOCK)):
+                found, which = _peaks(model, grid, basis, weight, curves.mean[:, block])
+                starts.append(found)
+                places.append(block[which])
+    starts, places = np.concatenate(starts, axis=1), np.concatenate(places)
+    order = np.argsort(places, kind="stable")
+    return starts[:, order], places[order]
+
+
+def _grids(model, log_doses, weight):
+    """Grids of parameters, each (parameters, slopes, midpoints): one a sign and asymmetry."""
+    tested = np.unique(log_doses[(weight > 0) & (log_doses > LOG_ZERO_DOSE)])
+    reach = max(np.ptp(tested), 1.0) if tested.size else 1.0
+    spacing = np.median(np.diff(tested)) if tested.size > 1 else reach
+    centre = (tested[0] + tested[-1]) / 2 if tested.size else 0.0
+    # Curves from twenty times wider than the tested range to a step between two doses.
+    slopes = np.geomspace(0.2 / reach, 9 / spacing, 20)
+    # Evenly over the tested doses and beyond, then far out, where curves without a plateau begin.
+    near = np.linspace(-1, 1, 29) * reach
+    midpoints = centre + np.concatenate([-reach - _FAR_STARTS[::-1], near, reach + _FAR_STARTS])
+    five = model.parameters > ASYMMETRY
+    for sign in (1.0,) if model.symmetric else (1.0, -1.0):
+        for asymmetry in np.log([0.01, 0.1, 0.4, 1, 3, 30]) if five else (0.0,):
+            grid = np.zeros((model.parameters, slopes.size, midpoints.size))
+            grid[SLOPE], grid[MIDPOINT] = sign * slopes[:, None], midpoints
+            grid[TOP] = 1.0
+            if five:
+                grid[ASYMMETRY] = asymmetry
+            yield grid
+
+
+def _basis(model, grid, log_doses, weight):
+    """What `_peaks` needs of a grid: unit directions (doses, points), their lengths, mean shapes."""
+    shape, _, _ = evaluate(model, grid.reshape(model.parameters, -1), log_doses[:, None])
+    offset = np.zeros(shape.shape[1]) if BOTTOM in model.held else weight @ shape / weight.sum()
+    direction = (shape - offset) * np.sqrt(weight)[:, None]
+    length = np.sqrt(np.sum(direction**2, axis=0))
+    usable = length > 1e-14 * np.sqrt(weight.sum())
+    length = np.where(usable, length, 1.0)
+    return np.where(usable, direction / length, 0.0), length, offset
+
+
+def _peaks(model, grid, basis, weight, mean):
+    """The starts in a grid, (parameters, starts), and the curve of each, for curves of one design."""
+    direction, length, offset = basis
+    if BOTTOM in model.held:
+        level = np.full(mean.shape[1], model.held[BOTTOM])
+    else:
+        level = weight @ mean / weight.sum()
+    response = (mean - level) * np.sqrt(weight)[:, None]
+    gain = response.T @ direction
+    if model.symmetric:
+        gain = np.abs(gain, out=gain)
+    gain = gain.reshape(mean.shape[1], *grid.shape[1:])
+    midpoint = gain.argmax(axis=2)
+    profile = np.take_along_axis(gain, midpoint[:, :, None], axis=2)[:, :, 0]
+    padded = np.pad(profile, ((0, 0), (1, 1)), constant_values=-np.inf)
+    curve, slope = np.nonzero((profile > padded[:, :-2]) & (profile >= padded[:, 2:]))
+    point = slope * grid.shape[2] + midpoint[curve, slope]
+    start = grid.reshape(model.parameters, -1)[:, point]
+    span = np.einsum("kn,kn->n", response[:, curve], direction[:, point]) / length[point]
+    if not model.symmetric:
+        span = np.maximum(span, 0.0)
+    start[BOTTOM] = level[curve] - span * offset[point]
+    start[TOP] = start[BOTTOM] + span
+    return start, curve

@@ -1,0 +1,167 @@
+"""Acquisition QC on events whose faults are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from cytometry_chain import SETTINGS, log_normal, make_fcs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from immunotrace.cytometry.acquisition_qc import QC_DEFAULTS, acquisition_qc, ingest_batch
+from immunotrace.cytometry.panel import read_kept, write_kept
+from immunotrace.errors import InputError
+from simulation.fcs import write_fcs
+
+N = 20_000
+
+
+@pytest.fixture
+def columns():
+    """A steady acquisition of single cells: 400 events a second."""
+    rng = np.random.default_rng(7)
+    area = 80_000 * np.exp(0.1 * rng.standard_normal(N))
+    return {
+        "Time": np.sort(rng.random(N)) * N / 400,
+        "FSC-A": area,
+        "FSC-H": area / 1.1 * np.exp(0.03 * rng.standard_normal(N)),
+        "SSC-A": 25_000 * np.exp(0.2 * rng.standard_normal(N)),
+        "FITC-A": np.where(
+            rng.random(N) < 0.4, log_normal(rng, 8000, 0.4, N), log_normal(rng, 100, 0.4, N)
+        ),
+    }
+
+
+def test_clean_file_keeps_everything(columns):
+    result = acquisition_qc(make_fcs(columns))
+    assert result.row["verdict"] == "pass"
+    assert result.row["removed"] == ""
+    assert result.row["notes"] == ""
+    assert result.keep.all()
+
+
+def test_margin_events_at_either_end(columns):
+    high, low, pile = np.split(np.random.default_rng(1).permutation(N)[:250], [120, 150])
+    columns["FITC-A"][high] = 262_143
+    columns["FSC-A"][low] = 0.0
+    columns["FITC-A"][pile] = -500.0  # the low end of fluorescence: told, kept
+    result = acquisition_qc(make_fcs(columns))
+    assert (result.row["margin_high"], result.row["margin_low"]) == (120, 30)
+    assert result.row["margin_channels"] == "FSC-A low 30; FITC-A high 120; FITC-A low 100"
+    assert result.row["removed"] == "margin 150"
+    assert sorted(np.flatnonzero(~result.keep)) == sorted([*high, *low])
+
+
+def test_margin_of_amplified_and_of_wrong_ranges(columns):
+    fcs = make_fcs(columns, {"$P5E": "4,1", "$P4G": "2"})
+    fcs.events[:, 4] = np.clip(fcs.events[:, 4], 1, 9000)
+    fcs.events[:70, 4] = 10 ** (4 * 1023 / 1024)
+    fcs.events[:, 3] /= 2
+    fcs.events[100:150, 3] = 262_143 / 2
+    ranges = fcs.ranges.copy()
+    ranges[4], ranges[2] = 1024, 4096
+    result = acquisition_qc(replace(fcs, ranges=ranges))
+    assert result.row["margin_high"] == 120
+    assert "margin of FSC-H not possible" in result.row["notes"]
+
+
+def test_clog_is_found_and_only_that(columns):
+    """The flow stops for 8 s, and signals are low by half for 3 s afterwards."""
+    time = columns["Time"]
+    start = 20.0
+    low = (time >= start) & (time < start + 3)
+    for name in ("FSC-A", "SSC-A", "FITC-A"):
+        columns[name][low] *= 0.5
+    time[time >= start] += 8
+    result = acquisition_qc(make_fcs(columns))
+    assert not result.keep[low].any()
+    window = 250
+    # Besides the disturbed events no more than the windows cut by its edges and their neighbours.
+    assert (~result.keep & ~low).sum() <= 4 * window
+    assert result.row["time_removed"] == (~result.keep).sum()
+    assert result.row["verdict"] == "warn"
+
+
+def test_slow_flow_alone_is_found(columns):
+    time = columns["Time"]
+    slow = (time >= 30) & (time < 33)
+    time[:] = np.where(time < 30, time, np.where(slow, 30 + 5 * (time - 30), time + 12))
+    result = acquisition_qc(make_fcs(columns))
+    assert (~result.keep[slow]).mean() > 0.95
+    assert result.keep[(time < 28) | (time > 48)].all()
+
+
+@pytest.mark.parametrize("change", ["no time", "constant", "short", "no scatter"])
+def test_impossible_checks_are_told_and_no_failure(columns, change):
+    if change == "no time":
+        del columns["Time"]
+    elif change == "constant":
+        columns["Time"][:] = 3.0
+    elif change == "short":
+        columns = {name: values[:4000] for name, values in columns.items()}
+    else:
+        del columns["FSC-H"]
+    result = acquisition_qc(make_fcs(columns))
+    told = {
+        "no time": "no Time channel",
+        "constant": "Time does not advance",
+        "short": "fewer than 5,000 events",
+        "no scatter": "doublets not possible: no FSC-A and FSC-H",
+    }
+    assert told[change] in result.row["notes"]
+    assert result.row["verdict"] == "pass"
+
+
+def test_events_that_are_not_finite_go_always(columns):
+    columns["FITC-A"][5] = np.nan
+    columns["SSC-A"][9] = np.inf
+    result = acquisition_qc(make_fcs(columns), {**QC_DEFAULTS, "remove": []})
+    assert np.flatnonzero(~result.keep).tolist() == [5, 9]
+    assert result.row["removed"] == "not finite 2"
+
+
+def test_doublets_are_counted(columns):
+    columns["FSC-A"][:2000] *= 1.9
+    row = acquisition_qc(make_fcs(columns)).row
+    assert row["doublet_percent"] == pytest.approx(10.0, abs=0.1)
+    limit = {**QC_DEFAULTS, "warn_doublet_percent": 8.0}
+    assert acquisition_qc(make_fcs(columns), limit).row["verdict"] == "warn"
+
+
+def _write(folder, columns, name):
+    path = folder / f"{name}.fcs"
+    events = np.column_stack(list(columns.values()))
+    write_fcs(path, events, [(c, "") for c in columns], {"$CYT": "test"}, 262_144)
+    keys = {"subject": "S", "role": "patient", "day": 0, "panel": "T", "batch": "run1"}
+    return {"acquisition": name, "fcs": str(path), "staining": "full", **keys}
+
+
+def test_failed_files_are_excluded_or_stop_the_run(columns, tmp_path):
+    bad = {name: values[:300] for name, values in columns.items()}
+    rows = [_write(tmp_path, columns, "good"), _write(tmp_path, bad, "file")]
+    table, kept = tmp_path / "qc.tsv", tmp_path / "kept.npz"
+    ingest_batch(rows, {**SETTINGS, "on_failed_qc": "exclude"}, table, kept)
+    verdicts = pd.read_csv(table, sep="\t").set_index("acquisition")["verdict"]
+    assert verdicts.to_dict() == {"good": "pass", "file": "fail"}
+    assert list(read_kept(kept)) == ["good"]
+    first = kept.read_bytes(), table.read_bytes()
+    ingest_batch(rows, {**SETTINGS, "on_failed_qc": "exclude"}, table, kept)
+    assert (kept.read_bytes(), table.read_bytes()) == first
+    with pytest.raises(InputError, match=r"1 acquisition\(s\) failed .*file .*300 events are left"):
+        ingest_batch(rows, SETTINGS, table, kept)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.dictionaries(
+        st.text("abcAB_.-1", min_size=1, max_size=8), st.lists(st.booleans()), max_size=5
+    )
+)
+def test_masks_come_back(tmp_path_factory, masks):
+    path = tmp_path_factory.mktemp("kept") / "kept.npz"
+    arrays = {name: np.array(mask, bool) for name, mask in masks.items()}
+    write_kept(arrays, path)
+    back = read_kept(path)
+    assert list(back) == list(arrays)
+    assert all(np.array_equal(back[name], arrays[name]) for name in arrays)

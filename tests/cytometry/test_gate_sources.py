@@ -1,0 +1,200 @@
+"""Gates from Gating-ML and FlowJo against counts that other programs wrote."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from cytometry_chain import SETTINGS, read_sheets, run_chain
+
+from examples.bcell_lyoplate.make_gates import convert
+from immunotrace.cytometry import gates
+from immunotrace.cytometry.fcs import read_fcs
+from immunotrace.errors import InputError
+
+# Gates that are not in gml_all_gates.xml have documents of their own.
+COMPLIANCE = {
+    "gml_all_gates.xml": 49,
+    "gml_ellipsoid3d_gate.xml": 1,
+    "gml_parent_quadrant_rect_gate.xml": 5,
+}
+TRUTH = {"FL2P-FL4P/ParRectangle1": "ParQuadRect"}  # a gate whose truth has another name
+
+
+def test_gating_ml_compliance(reference):
+    folder = reference / "cytometry" / "gatingml_compliance"
+    fcs = read_fcs(folder / "data1.fcs")
+    table = gates.EventTable("data1", fcs, fcs.events, fcs.spillover)
+    names = set()
+    for document, count in COMPLIANCE.items():
+        inside = gates.apply_gates(gates.read_gatingml(folder / "gml" / document), table)
+        assert len(inside) == count
+        for population, mask in inside.items():
+            name = TRUTH.get(population, population.rpartition("/")[2])
+            truth = np.loadtxt(folder / "truth" / f"Results_{name}.txt", dtype=int)
+            assert np.array_equal(mask, truth == 1), population
+            names.add(name)
+    assert len(names) == 51
+
+
+@pytest.fixture(scope="module")
+def bcell(reference, repository, tmp_path_factory):
+    """The example's tables, its gates made from the reference as make_gates does."""
+    out = tmp_path_factory.mktemp("bcell")
+    folder = reference / "cytometry" / "bcell_lyoplate"
+    rows, panels = read_sheets(repository / "examples" / "bcell_lyoplate")
+    stored = json.loads((folder / "gates.json").read_text(encoding="utf-8"))
+    (out / "gates.xml").write_bytes(convert(stored["gates"]))
+    panels["B"]["gates"]["file"] = str(out / "gates.xml")
+    rows[0]["fcs"] = str(folder / "fcs" / "12828_1_Bcell_C01.linearised.fcs")
+    settings = {**SETTINGS, "qc": {"remove": []}}
+    return run_chain(rows, panels, settings, out), out
+
+
+def test_bcell_counts_are_those_of_cytolib(bcell, reference):
+    counts = pd.read_csv(reference / "cytometry" / "bcell_lyoplate" / "reference_counts.csv")
+    table = bcell[0]["populations"].set_index("population")
+    assert len(table) == len(counts) == 22
+    for row in counts.itertuples():
+        ours = table.loc[row.gate_path]
+        assert (ours["count"], ours["parent_count"]) == (row.count, row.parent_count)
+        # The reference prints six digits.
+        assert ours["percent_of_parent"] == pytest.approx(row.percent_of_parent, abs=1e-6)
+    assert set(table["gate_origin"]) == {"imported"}
+
+
+def test_bcell_membership_is_that_of_cytolib(bcell, reference):
+    folder = reference / "cytometry" / "bcell_lyoplate"
+    fcs = read_fcs(folder / "fcs" / "12828_1_Bcell_C01.linearised.fcs")
+    table = gates.EventTable("bcell", fcs, fcs.events, fcs.spillover)
+    inside = gates.apply_gates(gates.read_gatingml(bcell[1] / "gates.xml"), table)
+    with np.load(folder / "reference_membership.npz") as stored:
+        compared = 0
+        for population, mask in inside.items():
+            key = population.replace("/", " > ")
+            if key in stored.files:
+                truth = np.unpackbits(stored[key])[: len(mask)].astype(bool)
+                assert np.array_equal(mask, truth), population
+                compared += 1
+    assert compared == 20  # the two boolean gates have counts only
+
+
+def test_percent_positive_is_the_gate_at_the_same_value(bcell):
+    """The example's thresholds are the values at which the reference gates IgD and CD27."""
+    markers = bcell[0]["markers"].set_index("marker")
+    assert markers.loc["IgD", "count_positive"] == 9673
+    assert markers.loc["CD27", "count_positive"] == 1044
+    assert markers.loc["CD38", "flag"] == "no threshold"
+    pairs = bcell[0]["panels"].groupby(["x_marker", "y_marker"]).size()
+    assert pairs["IgD", "CD27"] == 2000
+
+
+@pytest.fixture(scope="module")
+def flowatlas(reference, repository, tmp_path_factory):
+    out = tmp_path_factory.mktemp("flowatlas")
+    rows, panels = read_sheets(repository / "examples" / "flowatlas_tcell")
+    folder = reference / "cytometry" / "flowatlas_tcell"
+    for row in rows:
+        row["fcs"] = str(folder / "fcs" / row["fcs"].rpartition("/")[2])
+    for panel in panels.values():
+        panel["gates"]["file"] = str(folder / "workspace.wsp")
+    settings = {**SETTINGS, "qc": {"remove": []}}
+    return run_chain(rows, panels, settings, out), {
+        row["acquisition"]: row["fcs"].rpartition("/")[2] for row in rows
+    }
+
+
+def test_flowatlas_against_flowjo(flowatlas, reference):
+    """FlowJo bins its display, FlowKit does not: hence 0.7 points at most, 0.25 for 95 %."""
+    counts = pd.read_csv(reference / "cytometry" / "flowatlas_tcell" / "reference_counts.csv")
+    tables, files = flowatlas
+    ours = tables["populations"].assign(file=tables["populations"]["acquisition"].map(files))
+    both = ours.merge(
+        counts,
+        left_on=["file", "population"],
+        right_on=["fcs_file", "gate_path"],
+        suffixes=("", "_flowjo"),
+    )
+    assert len(both) == len(ours) == len(counts) == 283
+    assert both["file"].nunique() == 12
+    off = (both["percent_of_parent"].fillna(0) - both["percent_of_parent_flowjo"]).abs()
+    assert off.max() <= 0.7
+    assert (off <= 0.25).mean() >= 0.95
+
+
+def test_flowatlas_names_what_it_cannot_check(flowatlas):
+    notes = flowatlas[0]["qc"]["notes"]
+    assert notes.str.contains("no Time channel").all()
+    assert notes.str.contains("doublets not possible").all()
+    assert (flowatlas[0]["qc"]["verdict"] == "pass").all()
+
+
+@pytest.fixture
+def workspace(reference, tmp_path):
+    """The workspace's text, and a function that writes a changed one."""
+    folder = reference / "cytometry" / "flowatlas_tcell"
+    text = (folder / "workspace.wsp").read_text(encoding="utf-8")
+
+    def write(changed: str):
+        path = tmp_path / "changed.wsp"
+        path.write_text(changed, encoding="utf-8")
+        return gates.FlowJoWorkspace(path)
+
+    return folder, text, write
+
+
+def test_slash_in_a_gate_name_does_not_break_the_path(workspace):
+    folder, text, write = workspace
+    fcs = read_fcs(folder / "fcs" / "423_Donor_Lung_032.fcs")
+    table = gates.EventTable("x", fcs, fcs.events, None, flowjo_names=True)
+    before = gates.apply_gates(write(text).gating(fcs), table)
+    changed = write(text.replace('name="T cells"', 'name="T/NK cells"'))
+    after = gates.apply_gates(changed.gating(fcs), table)
+    assert len(after) == len(before)
+    for path, mask in before.items():
+        assert np.array_equal(after[path.replace("T cells", "T\u2215NK cells")], mask)
+
+
+def test_samples_are_matched_strictly(workspace):
+    folder, text, write = workspace
+    fcs = read_fcs(folder / "fcs" / "423_Donor_Lung_032.fcs")
+    with pytest.raises(InputError, match=r"2 samples are called '423_Donor_Lung_032\.fcs'"):
+        write(text.replace("423_Donor_Liver_022.fcs", "423_Donor_Lung_032.fcs")).gating(fcs)
+    with pytest.raises(InputError, match="workspace_sample"):
+        write(text).gating(fcs, "423_Donor_Lung")
+    with pytest.raises(InputError, match=r"has 5200 events there \(\$TOT\)"):
+        write(text.replace('"$TOT"  value="5199"', '"$TOT"  value="5200"')).gating(fcs)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not xml",
+        b"<a/>",
+        b'<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/hostname">]><a>&e;</a>',
+        b'<Workspace flowJoVersion="9.0"/>',
+    ],
+)
+def test_what_is_no_gates_document_is_refused(content, tmp_path):
+    path = tmp_path / "gates.xml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"gates\.xml"):
+        gates.read_gatingml(path)
+    with pytest.raises(InputError, match=r"gates\.xml"):
+        gates.FlowJoWorkspace(path)
+
+
+def test_missing_channel_is_named(reference):
+    folder = reference / "cytometry"
+    fcs = read_fcs(folder / "flowatlas_tcell" / "fcs" / "390C_Ileum_028.fcs")
+    gating = gates.read_gatingml(folder / "gatingml_compliance" / "gml" / "gml_rect1_gate.xml")
+    table = gates.EventTable("ileum", fcs, fcs.events, None)
+    with pytest.raises(InputError, match="ileum: its gates cannot be applied: SSC-H is not found"):
+        gates.apply_gates(gating, table)
+
+
+def test_xml_ids():
+    assert gates.xml_id("CD45RA+") == "CD45RApos"
+    assert gates.xml_id("CD45RA-") == "CD45RAneg"
+    assert gates.xml_id("T cells", {"T_cells"}) == "T_cells.2"
+    assert gates.xml_id("4-1BB/x") == "_4-1BB_x"

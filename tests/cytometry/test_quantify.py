@@ -1,0 +1,274 @@
+"""Thresholds and tables: known numbers, flags, and errors that tell what to do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from cytometry_chain import SETTINGS, run_chain
+
+from immunotrace.cytometry.quantify import (
+    MARKER_COLUMNS,
+    POPULATION_COLUMNS,
+    Threshold,
+    cytometry_tables,
+    density_rows,
+    marker_rows,
+    population_rows,
+)
+from immunotrace.cytometry.template import DEFAULT_LOGICLE
+from immunotrace.cytometry.thresholds import threshold_rows
+from immunotrace.errors import InputError
+from simulation.fcs import write_fcs
+
+BASE = {"acquisition": "a", "subject": "S", "role": "patient", "day": 0, "panel": "T"}
+
+
+def masks(total, **counts):
+    return {path: np.arange(total) < count for path, count in counts.items()}
+
+
+def test_percentages_with_published_intervals():
+    """Newcombe 1998, Stat Med 17:857, table I, method 3, in percent."""
+    for count, total, low, high in [(81, 263, 25.53, 36.62), (15, 148, 6.24, 16.05)]:
+        (row,) = population_rows(BASE, masks(total, A=count), total, "placed", 100)
+        assert row["percent_of_parent"] == pytest.approx(100 * count / total)
+        assert row["percent_of_parent_low"] == pytest.approx(low, abs=0.005)
+        assert row["percent_of_parent_high"] == pytest.approx(high, abs=0.005)
+
+
+def test_parents_are_by_path():
+    inside = masks(1000, **{"A": 400, "A/B": 50, "A/B/C": 0, "A/B/C/D": 0})
+    rows = population_rows(BASE, inside, 1000, "imported", 100)
+    assert [(r["parent"], r["count"], r["parent_count"]) for r in rows] == [
+        ("", 400, 1000),
+        ("A", 50, 400),
+        ("A/B", 0, 50),
+        ("A/B/C", 0, 0),
+    ]
+    assert [r["flag"] for r in rows] == ["", "", "few events (n < 100)", "few events (n < 100)"]
+    assert np.isnan(rows[3]["percent_of_parent"])
+    assert np.isnan(rows[3]["percent_of_parent_low"])
+
+
+def test_markers_of_known_values():
+    values = {"CCR7": np.array([-5.0, 10.0, 20.0, 30.0, 40.0, 1000.0])}
+    inside = {"A": np.array([True, True, True, True, True, False])}
+    thresholds = {"CCR7": Threshold(20.0)}
+    (row,) = marker_rows(BASE, inside, values, ["A"], thresholds, 3)
+    assert (row["count"], row["count_positive"]) == (5, 3)  # at the threshold is positive
+    assert row["percent_positive"] == pytest.approx(60.0)
+    assert (row["median_all"], row["median_positive"]) == (20.0, 30.0)
+    assert row["flag"] == ""
+
+
+def test_median_is_the_mean_of_the_middle_two():
+    values = {"CCR7": np.array([1.0, 2.0, 5.0, 9.0])}
+    (row,) = marker_rows(BASE, {"A": np.ones(4, bool)}, values, ["A"], {}, 1)
+    assert row["median_all"] == 3.5
+    assert row["flag"] == "no threshold"
+    assert "percent_positive" not in row
+
+
+def test_flags_of_empty_and_uncertain():
+    values = {"CCR7": np.array([1.0, 2.0])}
+    inside = {"A": np.zeros(2, bool)}
+    note = {"CCR7": Threshold(1.0, "one peak only: spread")}
+    (row,) = marker_rows(BASE, inside, values, ["A"], note, 100)
+    assert row["flag"] == "few events (n < 100); one peak only: spread"
+    assert np.isnan(row["percent_positive"])
+    assert np.isnan(row["median_positive"])
+
+
+def test_densities_count_every_event():
+    rng = np.random.default_rng(0)
+    values = {"CCR7": rng.normal(0, 5000, 3000)}
+    values["CCR7"][:10] = [-1e6, 1e6] * 5
+    inside = {"A": np.arange(3000) < 1200}
+    thresholds = {"CCR7": 600.0}
+    rows = density_rows(BASE, inside, values, ["A"], thresholds, DEFAULT_LOGICLE)
+    assert sum(row["count"] for row in rows) == 1200
+    assert rows[0]["threshold_display"] == pytest.approx(0.4, abs=0.01)
+    assert all(row["bin_high"] > row["bin_low"] for row in rows)
+
+
+def row(subject="007", day=0, staining="full", panel="T", name=None):
+    name = name or f"S_{day}_{staining}"
+    return {
+        "acquisition": name,
+        "subject": subject,
+        "day": day,
+        "panel": panel,
+        "staining": staining,
+    }
+
+
+def test_later_days_never_move_a_threshold():
+    panel = {
+        "markers": {
+            "CCR7": {"threshold": "fmo"},
+            "CD45RA": {"threshold": "valley"},
+            "CCR4": {"threshold": "none"},
+        }
+    }
+    rows = [
+        row(day=-14),
+        row(day=0),
+        row(day=7),
+        row(day=-14, staining="FMO:CCR7"),
+        row(day=7, staining="FMO:CCR7"),
+        row(day=-14, staining="FMO:CCR4"),
+        row(subject="other", day=-14),
+        row(day=-14, panel="B"),
+        row(day=-14, staining="isotype"),
+    ]
+    chosen = threshold_rows(rows, "007", "T", panel)
+    assert chosen == [rows[0], rows[1], rows[3], rows[4]]
+    late = [row(day=5), row(day=9)]
+    assert threshold_rows(late, "007", "T", panel) == late[:1]
+
+
+TEMPLATE = """
+threshold_populations: [cells]
+cuts:
+  CD3: {method: valley, single_peak: positive}
+  CCR7: {method: threshold}
+gates:
+  - {name: cells, method: cuts, above: [CD3]}
+  - {name: CCR7+, parent: cells, method: cuts, above: [CCR7]}
+"""
+
+
+@pytest.fixture
+def case(tmp_path):
+    """Two full stains and two FMO files of one subject, and what they hold."""
+    (tmp_path / "gates.yaml").write_text(TEMPLATE, encoding="utf-8")
+    rng = np.random.default_rng(4)
+    rows, background = [], []
+    for batch, day in (("run1", -1), ("run2", 7)):
+        for staining in ("full", "FMO:CCR7") if day < 0 else ("full",):
+            cells = rng.random(4000) < 0.6
+            cd3 = np.where(cells, 15_000, 100) * np.exp(0.3 * rng.standard_normal(4000))
+            ccr7 = rng.normal(50, 80, 4000)
+            if staining == "full":
+                ccr7[:1500] += 6000
+            else:
+                background.append(ccr7[cells])
+            name = f"S_{batch}_{staining.replace(':', '_')}"
+            path = tmp_path / f"{name}.fcs"
+            channels = [("CD3-A", ""), ("PE-A", "")]
+            write_fcs(path, np.column_stack([cd3, ccr7]), channels, {"$CYT": "test"}, 262_144)
+            rows.append(
+                row(day=day, staining=staining, name=name)
+                | {"role": "patient", "batch": batch, "fcs": str(path)}
+            )
+    panel = {
+        "compensation": "none",
+        "gates": {"source": "template", "file": str(tmp_path / "gates.yaml")},
+        "markers": {
+            "CD3": {"channel": "CD3-A", "threshold": 2000.0},
+            "CCR7": {"channel": "PE-A", "threshold": "fmo"},
+        },
+        "quantify": {"populations": ["cells"], "markers": ["CCR7", "CD3"]},
+    }
+    return rows, {"T": panel}, tmp_path, np.concatenate(background)
+
+
+def test_fmo_threshold_is_the_quantile_of_the_fmo_events(case):
+    rows, panels, out, background = case
+    tables = run_chain(rows, panels, SETTINGS, out)
+    placed = tables["thresholds"].set_index("marker")
+    # The file holds 32-bit numbers.
+    assert placed.loc["CCR7", "threshold"] == pytest.approx(
+        np.quantile(background, 0.995), rel=1e-6
+    )
+    assert placed.loc["CCR7", "method"] == "fmo"
+    assert placed.loc["CCR7", "events"] == len(background)
+    assert placed.loc["CD3", ["threshold", "method"]].tolist() == [2000.0, "number"]
+    markers = tables["markers"]
+    assert list(markers.columns) == list(MARKER_COLUMNS)
+    assert list(tables["populations"].columns) == list(POPULATION_COLUMNS)
+    assert set(markers["threshold"][markers["marker"] == "CCR7"]) == {
+        placed.loc["CCR7", "threshold"]
+    }
+    gated = tables["populations"].set_index(["acquisition", "population"])["count"]
+    for line in markers[markers["marker"] == "CCR7"].itertuples():
+        assert line.count_positive == gated[line.acquisition, "cells/CCR7+"]
+        # 1500 of 4000 events, 0.5 % of the others by definition of the threshold
+        assert line.percent_positive == pytest.approx(37.5 + 0.3, abs=2.0)
+    assert (out / "run2" / "gates" / "S_run2_full.xml").is_file()
+
+
+def test_same_input_gives_the_same_bytes(case):
+    rows, panels, out, _ = case
+    run_chain(rows, panels, SETTINGS, out / "one")
+    run_chain(rows, panels, SETTINGS, out / "two")
+    files = sorted(p.relative_to(out / "one") for p in (out / "one").rglob("*") if p.is_file())
+    assert len(files) > 15
+    for file in files:
+        assert (out / "one" / file).read_bytes() == (out / "two" / file).read_bytes(), file
+
+
+def test_missing_fmo_is_told(case):
+    rows, panels, out, _ = case
+    without = [r for r in rows if r["staining"] == "full"]
+    message = r"subject 007, panel T: marker CCR7 .* staining FMO:CCR7, and there is no such row"
+    with pytest.raises(InputError, match=message):
+        run_chain(without, panels, SETTINGS, out)
+
+
+def test_too_few_fmo_events_are_told(case):
+    rows, panels, out, _ = case
+    with pytest.raises(InputError, match=r"hold \d+ events in cells; a threshold needs 5000"):
+        run_chain(rows, panels, {**SETTINGS, "minimum_events": 5000}, out)
+
+
+def test_failed_fmo_is_told(case):
+    rows, panels, out, _ = case
+    strict = {**SETTINGS, "on_failed_qc": "exclude", "qc": {"fail_below_events": 5000}}
+    with pytest.raises(InputError, match="all files with staining FMO:CCR7 failed quality control"):
+        run_chain(rows, panels, strict, out)
+
+
+def test_misspelt_population_is_told(case):
+    rows, panels, out, _ = case
+    panels["T"]["quantify"]["populations"] = ["cell"]
+    with pytest.raises(InputError, match=r"population 'cell' is not among .* the nearest: cells"):
+        run_chain(rows, panels, SETTINGS, out)
+
+
+def test_missing_spillover_is_told(case):
+    rows, panels, out, _ = case
+    panels["T"]["compensation"] = "fcs"
+    with pytest.raises(InputError, match=r"no \$SPILLOVER; give `compensation: none`"):
+        run_chain(rows, panels, SETTINGS, out)
+
+
+def test_changed_file_is_told(case):
+    rows, panels, out, _ = case
+    run_chain(rows, panels, SETTINGS, out)
+    from immunotrace.cytometry.fcs import read_fcs
+    from immunotrace.cytometry.panel import compensated_events
+
+    fcs = read_fcs(rows[0]["fcs"])
+    with pytest.raises(InputError, match="has 4000 events, but quality control saw 7"):
+        compensated_events(fcs, np.ones(7, bool), panels["T"])
+
+
+def test_tables_with_other_columns_are_not_joined(tmp_path):
+    one, two = tmp_path / "one.tsv", tmp_path / "two.tsv"
+    one.write_text("a\tb\n1\t2\n", encoding="utf-8")
+    two.write_text("a\tb\n3\t\n", encoding="utf-8")
+    cytometry_tables({"x": [one, two]}, {"x": tmp_path / "x.tsv"})
+    assert (tmp_path / "x.tsv").read_text(encoding="utf-8") == "a\tb\n1\t2\n3\t\n"
+    two.write_text("a\tc\n3\t4\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"two\.tsv: its columns are not those of"):
+        cytometry_tables({"x": [one, two]}, {"x": tmp_path / "x.tsv"})
+
+
+def test_a_batch_of_fmo_files_only_gives_empty_tables(case):
+    rows, panels, out, _ = case
+    fmo = [{**r, "batch": "fmo"} if r["staining"] != "full" else r for r in rows]
+    tables = run_chain(fmo, panels, SETTINGS, out)
+    empty = pd.read_csv(out / "fmo" / "populations.tsv", sep="\t")
+    assert list(empty.columns) == list(POPULATION_COLUMNS)
+    assert empty.empty
+    assert set(tables["populations"]["acquisition"]) == {"S_run1_full", "S_run2_full"}

@@ -1,0 +1,111 @@
+"""The bundled case's gates and thresholds against the simulated truth."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from cytometry_chain import SETTINGS, read_sheets, run_chain
+
+from simulation.batch import simulate_batch
+from simulation.settings import read_settings
+
+BASELINE = ("run1", "run2", "run3")  # the days with FMO controls
+BATCHES = ("run1", "run5")  # whose full stains are judged; the second has the clog
+SEED = 2015  # that of the bundled case
+
+
+@pytest.fixture(scope="module", params=["abstract", "opposite"])
+def simulated(request, repository, tmp_path_factory):
+    """Tables of both batches and the truth: {acquisition: ...}."""
+    out = tmp_path_factory.mktemp(request.param)
+    case = repository / "resources" / "case"
+    rows, panels = read_sheets(case)
+    settings = read_settings(case / "simulation.yaml")
+    truth = {}
+    chosen = []
+    for batch in sorted({*BASELINE, *BATCHES}):
+        own = [
+            {**row, "fcs": str(out / "raw" / batch / Path(row["fcs"]).name)}
+            for row in rows
+            if row["batch"] == batch and (batch in BATCHES or row["staining"] != "full")
+        ]
+        made = [{**row, "path": row["fcs"]} for row in own]
+        simulate_batch(settings, request.param, SEED, made, [], out / f"{batch}.json")
+        truth |= json.loads((out / f"{batch}.json").read_text(encoding="utf-8"))["acquisitions"]
+        chosen += own
+    return run_chain(chosen, panels, SETTINGS, out), truth
+
+
+def near(measured: float, true: float) -> bool:
+    """Within one percentage point or 5 % of the truth."""
+    return abs(measured - true) <= max(1.0, 0.05 * true)
+
+
+def test_populations(simulated):
+    tables, truth = simulated
+    table = tables["populations"]
+    assert len(table) == 2 * 2 * (18 + 8)
+    wrong = [
+        (row.acquisition, row.population, row.percent_of_parent, true)
+        for row in table.itertuples()
+        for true in [truth[row.acquisition]["populations"][row.population]["percent_of_parent"]]
+        if not near(row.percent_of_parent, true)
+    ]
+    assert wrong == []
+    assert set(table["gate_origin"]) == {"placed"}
+
+
+def test_markers(simulated):
+    tables, truth = simulated
+    table = tables["markers"]
+    assert len(table) == 2 * 2 * (6 * 3 + 4 * 1)
+    wrong = [
+        (row.acquisition, row.population, row.marker, row.percent_positive, true)
+        for row in table.itertuples()
+        for true in [
+            truth[row.acquisition]["markers"][row.population][row.marker]["percent_positive"]
+        ]
+        # By definition of the FMO quantile 0.5 % of the negative cells are called positive.
+        for extra in [0.005 * (100 - true) if row.marker != "IgM" else 0.0]
+        if not near(row.percent_positive, true + extra)
+    ]
+    assert wrong == []
+
+
+def test_medians_of_positive_cells(simulated):
+    """The truth is free of noise and of dim cells below the threshold: within a tenth."""
+    tables, truth = simulated
+    table = tables["markers"]
+    for row in table[table["count_positive"] >= 200].itertuples():
+        true = truth[row.acquisition]["markers"][row.population][row.marker]["median_positive"]
+        assert row.median_positive == pytest.approx(true, rel=0.1)
+
+
+def test_the_clog_goes_and_nothing_else(simulated):
+    tables, truth = simulated
+    qc = tables["qc"].set_index("acquisition")
+    clogged = [name for name, entry in truth.items() if entry["clog"]]
+    assert clogged == ["MSC01_run5_T"]
+    assert (qc["time_removed"] > 0).sum() == 1
+    assert (qc["verdict"].drop("MSC01_run5_T") == "pass").all()
+    assert qc.loc["MSC01_run5_T", "time_removed"] > truth["MSC01_run5_T"]["clog"]["events_during"]
+    for name, entry in truth.items():
+        assert qc.loc[name, "margin_high"] == entry["events_saturated"]
+        doublets = 100 * entry["doublets"] / entry["events"]
+        assert qc.loc[name, "doublet_percent"] == pytest.approx(doublets, abs=1.0)
+
+
+def test_rows_name_their_sheet_rows(simulated, repository):
+    tables, _ = simulated
+    with open(
+        repository / "resources" / "case" / "acquisitions.tsv", encoding="utf-8", newline=""
+    ) as handle:
+        sheet = {row["acquisition"]: row for row in csv.DictReader(handle, delimiter="\t")}
+    for row in tables["qc"].itertuples():
+        line = sheet[row.acquisition]
+        assert (row.subject, str(row.day), row.staining) == (
+            line["subject"],
+            line["day"],
+            line["staining"],
+        )
