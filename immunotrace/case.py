@@ -7,15 +7,14 @@ jsonschema.
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import yaml
-
+from immunotrace.cytometry.template_file import check_template, population_paths
 from immunotrace.errors import InputError
 from immunotrace.validation import (
     Sheet,
     YamlFile,
     duplicates,
+    load_schema,
     load_yaml,
     read_sheet,
     schema_problems,
@@ -23,7 +22,6 @@ from immunotrace.validation import (
     with_defaults,
 )
 
-_SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
 SIMULATED = "results/simulated"
 
 
@@ -61,7 +59,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
     Raises InputError with all problems, one a line.
     """
     problems: list[str] = []
-    schema = _schema("config")
+    schema = load_schema("config")
     files = [file for path in config_files for file in [load_yaml(path)[0]] if file]
     for path in config_files:
         problems += load_yaml(path)[1]
@@ -89,6 +87,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
         panels_file, found = _load_checked(settings["panels"], "panels")
         problems += found
         panels_file = None if found else panels_file
+        problems += _panel_problems(panels_file) if panels_file else []
     simulated = "scenario" in settings
     acquisitions, found = _sheet(settings, "acquisitions")
     problems += found
@@ -132,7 +131,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
 
 def read_timeline(path: str) -> tuple[list[dict], list[str]]:
     """The rows of a timeline sheet and what is wrong with it."""
-    sheet, problems = read_sheet(path, _schema("timeline"))
+    sheet, problems = read_sheet(path, load_schema("timeline"))
     for index, row in enumerate(sheet.rows):
         if "end_day" in row and "day" in row and row["end_day"] < row["day"]:
             problems.append(
@@ -144,10 +143,6 @@ def read_timeline(path: str) -> tuple[list[dict], list[str]]:
                 f"{sheet.where(index, 'value')}: empty; expected the value of the score."
             )
     return sheet.rows, problems
-
-
-def _schema(name: str) -> dict:
-    return yaml.safe_load((_SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
 
 
 def _stop(problems: list[str]) -> None:
@@ -169,14 +164,14 @@ def _config_place(files: list[YamlFile], key: tuple) -> str:
 def _load_checked(path: str, schema: str) -> tuple[YamlFile | None, list[str]]:
     file, problems = load_yaml(path)
     if file is not None:
-        problems += schema_problems(file.data, _schema(schema), file.where)
+        problems += schema_problems(file.data, load_schema(schema), file.where)
     return file, problems
 
 
 def _sheet(settings: dict, name: str) -> tuple[Sheet, list[str]]:
     if name not in settings:
         return Sheet("", [], []), []
-    sheet, problems = read_sheet(settings[name], _schema(name))
+    sheet, problems = read_sheet(settings[name], load_schema(name))
     return sheet, problems + duplicates(sheet, name.removesuffix("s"))
 
 
@@ -250,25 +245,39 @@ def _acquisition_problems(sheet: Sheet, panels_file: YamlFile | None, simulated:
                     "takes the threshold of that marker from its FMO control. Add the row, or set "
                     "the threshold to valley, none or a number."
                 )
-    problems += _panel_problems(panels_file, panels)
     return problems + _consistent_roles(sheet, {})
 
 
-def _panel_problems(file: YamlFile, panels: dict) -> list[str]:
+def _panel_problems(file: YamlFile) -> list[str]:
     problems = []
-    for name, panel in panels.items():
-        gates = panel["gates"]["file"]
-        if not os.path.isfile(_beside(file.path, gates)):
+    for name, panel in file.data["panels"].items():
+        key = ("panels", name)
+        gates = _beside(file.path, panel["gates"]["file"])
+        populations = None
+        if not os.path.isfile(gates):
             problems.append(
-                f"{file.where(('panels', name, 'gates', 'file'))}: no file {gates!r} beside it. "
-                "Put it there or correct the path."
+                f"{file.where((*key, 'gates', 'file'))}: no file {panel['gates']['file']!r} beside "
+                "it. Put it there or correct the path."
             )
-        for index, marker in enumerate(panel.get("quantify", {}).get("markers", [])):
-            if marker not in panel["markers"]:
-                problems.append(
-                    f"{file.where(('panels', name, 'quantify', 'markers', index))}: {marker!r} is "
-                    f"not a marker of panel {name!r}.{suggestion(marker, panel['markers'])}"
-                )
+        elif panel["gates"]["source"] == "template":
+            template, found = check_template(gates)
+            problems += found
+            if not found:
+                populations = population_paths(template)
+                problems += [
+                    f"{gates}: the cut {marker!r} is of no marker of panel {name!r}."
+                    f"{suggestion(marker, panel['markers'])}"
+                    for marker in template["cuts"]
+                    if marker not in panel["markers"]
+                ]
+        quantify = panel.get("quantify", {})
+        for part, known in (("markers", list(panel["markers"])), ("populations", populations)):
+            problems += [
+                f"{file.where((*key, 'quantify', part, index))}: {value!r} is none of the {part} "
+                f"of panel {name!r}.{suggestion(value, known)}"
+                for index, value in enumerate(quantify.get(part, []))
+                if known is not None and value not in known
+            ]
     return problems
 
 
@@ -279,7 +288,7 @@ def _plate_maps(plates: Sheet) -> tuple[dict[str, list[dict]], list[str]]:
         path = _beside(plates.path, row["map"]) if "map" in row else None
         if path is None or path in maps:
             continue
-        sheet, found = read_sheet(path, _schema("plate_map"))
+        sheet, found = read_sheet(path, load_schema("plate_map"))
         problems += found + duplicates(sheet, "well")
         for index, well in enumerate(sheet.rows):
             if (well.get("well_role") == "sample") != ("dose" in well):

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from immunotrace import baseline as baseline_days
+
 COLUMNS = [
     "claim",
     "verdict",
@@ -194,10 +196,10 @@ def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
     own = [row for row in timeline if row["subject"] == patient]
     scores = [row for row in own if row["kind"] == "score" and row["name"] == claim["score"]]
     first, last = claim["window"]
-    before = [row["value"] for row in scores if row["day"] < 0]
+    before = [row["value"] for row in scores if row["day"] <= baseline_days.LAST_DAY]
     after = {row["day"]: row["value"] for row in scores if first <= row["day"] <= last}
     if not before or not after:
-        missing = "before the first infusion" if not before else f"on days {first} to {last}"
+        missing = "at baseline" if not before else f"on days {first} to {last}"
         return Answer("not_evaluable", f"No {claim['score']} {missing}.")
     baseline, mean = float(np.mean(before)), float(np.mean(list(after.values())))
     effect = 100 * (mean / baseline - 1) if baseline else np.nan

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from immunotrace.baseline import LAST_DAY
+
 SERIES = ["measurement", "subject", "population", "marker"]
 COLUMNS = [
     *SERIES,
@@ -98,9 +100,7 @@ def measurements(
     return _daily_means(pd.concat(parts, ignore_index=True))[columns]
 
 
-def changes(
-    values: pd.DataFrame, control: str | None, level: float, baseline_last_day: int = -1
-) -> pd.DataFrame:
+def changes(values: pd.DataFrame, control: str | None, level: float) -> pd.DataFrame:
     """Change of every measurement on every day after baseline.
 
     `values` is what `measurements` returns. `change`, its interval (one day, at `level`) and the
@@ -112,9 +112,8 @@ def changes(
     tables = [
         _series_changes(
             series.sort_values("day"),
-            _variation(same, subject, control, baseline_last_day),
+            _variation(same, subject, control),
             level,
-            baseline_last_day,
         )
         for _, same in values.groupby(["measurement", "population", "marker"], sort=True)
         for subject, series in same.groupby("subject", sort=True)
@@ -125,13 +124,11 @@ def changes(
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 
-def _series_changes(
-    series: pd.DataFrame, usual: Variation, level: float, baseline_last_day: int
-) -> pd.DataFrame:
+def _series_changes(series: pd.DataFrame, usual: Variation, level: float) -> pd.DataFrame:
     """The changes of one measurement in one subject; columns as in `changes`."""
     from scipy.special import stdtrit
 
-    is_before = series["day"] <= baseline_last_day
+    is_before = series["day"] <= LAST_DAY
     before, after = series[is_before & (series["bound"] == "")], series[~is_before]
     if after.empty:
         return after
@@ -207,12 +204,10 @@ def _daily_means(values: pd.DataFrame) -> pd.DataFrame:
     return daily
 
 
-def _variation(
-    same: pd.DataFrame, subject: str, control: str | None, baseline_last_day: int
-) -> Variation:
+def _variation(same: pd.DataFrame, subject: str, control: str | None) -> Variation:
     """Pooled variation of one measurement, from the rows of all subjects that have it."""
     same = same[same["bound"] == ""]
-    own = same[(same["subject"] == subject) & (same["day"] <= baseline_last_day)]
+    own = same[(same["subject"] == subject) & (same["day"] <= LAST_DAY)]
     groups = [(f"{len(own)} baseline days", own)]
     if control is not None and control != subject:
         series = same[same["subject"] == control]

@@ -14,6 +14,8 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
+
 KeyPath = tuple[str | int, ...]
 
 
@@ -43,6 +45,10 @@ class Sheet:
 
     def where(self, row: int, column: str) -> str:
         return f"{self.path} line {self.lines[row]}, column {column}"
+
+
+def load_schema(name: str) -> dict:
+    return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
 
 
 def load_yaml(path: str) -> tuple[YamlFile | None, list[str]]:

@@ -35,6 +35,11 @@ def where(rows, **values):
     return [row for row in rows if all(row[k] == v for k, v in values.items())]
 
 
+def settings(section, *keys):
+    """The settings that a job uses, and no others: it runs again when one of them changes."""
+    return {key: CASE.settings[section][key] for key in keys}
+
+
 def full_rows(batch):
     return where(CASE.acquisitions, batch=batch, staining="full")
 

@@ -18,7 +18,7 @@ rule ingest_batch:
         runtime=30,
     params:
         rows=lambda wc: where(CASE.acquisitions, batch=wc.batch),
-        settings=CASE.settings["cytometry"],
+        settings=settings("cytometry", "qc", "on_failed_qc"),
         code=code("scripts/ingest_batch.py"),
     script:
         "../scripts/ingest_batch.py"
@@ -43,7 +43,7 @@ rule place_thresholds:
     params:
         rows=lambda wc: rows_for_thresholds(wc),
         panel=lambda wc: CASE.panels[wc.panel],
-        settings=CASE.settings["cytometry"],
+        settings=settings("cytometry", "fmo_quantile", "minimum_events"),
         code=code("scripts/place_thresholds.py"),
     script:
         "../scripts/place_thresholds.py"
@@ -74,7 +74,7 @@ rule quantify_batch:
     params:
         rows=lambda wc: full_rows(wc.batch),
         panels=lambda wc: panels_of(full_rows(wc.batch)),
-        settings=CASE.settings["cytometry"],
+        settings=settings("cytometry", "minimum_events"),
         seed=CASE.settings["seed"],
         code=code("scripts/quantify_batch.py"),
     script:

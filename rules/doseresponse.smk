@@ -18,7 +18,7 @@ rule read_plates:
         runtime=10,
     params:
         rows=CASE.plates,
-        settings=CASE.settings["dose_response"],
+        settings=settings("dose_response", "exclude_outlier_wells"),
         code=code("scripts/read_plates.py"),
     script:
         "../scripts/read_plates.py"
@@ -41,7 +41,7 @@ rule fit_curves:
         mem_mb=memory,
         runtime=30,
     params:
-        settings=CASE.settings["dose_response"],
+        settings=settings("dose_response", "level"),
         code=code("scripts/fit_curves.py"),
     script:
         "../scripts/fit_curves.py"

@@ -25,8 +25,16 @@ panels:
       CCR7: {channel: B, threshold: fmo}
     gates: {source: template, file: gates.yaml}
     quantify:
-      populations: [T cells/CD4]
+      populations: [cells/T cells/CD4]
       markers: [CCR7]
+"""
+GATES = """\
+cuts:
+  CD3: {method: valley, population: cells}
+gates:
+  - {name: cells, method: scatter, channels: [FSC-A, SSC-A]}
+  - {name: T cells, parent: cells, method: cuts, above: [CD3]}
+  - {name: CD4, parent: cells/T cells, method: cuts, above: [CD3]}
 """
 PLATES = """\
 plate	subject	role	day	drug	dose_unit	readout	format	file	map
@@ -52,7 +60,7 @@ claims:
     kind: change
     measurement: percent_positive
     marker: CCR7
-    populations: [T cells/CD4]
+    populations: [cells/T cells/CD4]
     direction: decrease
     course: transient
     window: [1, 60]
@@ -70,7 +78,7 @@ def folder(tmp_path, monkeypatch):
     for name, text in {
         "sheets/acquisitions.tsv": ACQUISITIONS,
         "sheets/panels.yaml": PANELS,
-        "sheets/gates.yaml": "gates: []\n",
+        "sheets/gates.yaml": GATES,
         "sheets/plates.tsv": PLATES,
         "sheets/map.tsv": MAP,
         "sheets/timeline.tsv": TIMELINE,
@@ -224,13 +232,31 @@ def test_a_right_case_is_read(folder):
             "sheets/panels.yaml",
             "markers: [CCR7]",
             "markers: [CCR6]",
-            r"panels.yaml line 11: 'CCR6' is not a marker of panel 'T'. Did you mean 'CCR7'\?",
+            r"panels.yaml line 11: 'CCR6' is none of the markers of panel 'T'. Did you mean 'CCR7'\?",
         ),
         (
             "sheets/panels.yaml",
             "gates.yaml",
             "gate.yaml",
             r"panels.yaml line 8: no file 'gate.yaml' beside it",
+        ),
+        (
+            "sheets/panels.yaml",
+            "[cells/T cells/CD4]",
+            "[cells/T cells/CD14]",
+            r"panels.yaml line 10: 'cells/T cells/CD14' is none of the populations of panel 'T'",
+        ),
+        (
+            "sheets/gates.yaml",
+            "method: scatter",
+            "method: scater",
+            r"gates.yaml line 4: 'gates.0.method' is 'scater'; expected .* Did you mean 'scatter'",
+        ),
+        (
+            "sheets/gates.yaml",
+            "parent: cells,",
+            "parent: cell,",
+            r"gates.yaml line 5: the parent 'cell' of 'T cells' is no gate above it. Did you mean",
         ),
         (
             "sheets/plates.tsv",
@@ -264,9 +290,9 @@ def test_a_right_case_is_read(folder):
         ),
         (
             "sheets/claims.yaml",
-            "[T cells/CD4]",
-            "[T cells/CD5]",
-            r"claims.yaml line 8: markers are quantified in no population 'T cells/CD5'.*Did you mean",
+            "[cells/T cells/CD4]",
+            "[cells/T cells/CD5]",
+            r"claims.yaml line 8: markers are quantified in no population 'cells/T cells/CD5'.*Did you mean",
         ),
         (
             "sheets/claims.yaml",

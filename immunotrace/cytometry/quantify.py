@@ -75,7 +75,7 @@ class GateSource:
 
     def __init__(self, panel: Mapping[str, Any]) -> None:
         from immunotrace.cytometry import gates
-        from immunotrace.cytometry.template import DEFAULT_LOGICLE, read_template
+        from immunotrace.cytometry.template_file import DEFAULT_LOGICLE, read_template
 
         self.panel = panel
         self.kind, self.file = panel["gates"]["source"], panel["gates"]["file"]

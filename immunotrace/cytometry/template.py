@@ -26,7 +26,6 @@ gates into a FlowKit strategy.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,17 +33,8 @@ from flowutils import transforms
 
 from immunotrace.cytometry.fcs import FcsFile, find_channel
 from immunotrace.cytometry.placement import beside_peak, scatter_ellipse, singlet_polygon, valley
+from immunotrace.cytometry.template_file import DEFAULT_LOGICLE, path_of
 from immunotrace.errors import InputError
-
-DEFAULT_LOGICLE = {"T": 262144.0, "W": 0.5, "M": 4.5, "A": 0.0}
-
-_KEYS = {"logicle", "threshold_populations", "cuts", "gates"}
-_CUT_KEYS = {"method", "population", "single_peak", "minimum_fraction"}
-_GATE_KEYS = {
-    "singlets": {"name", "parent", "method", "channels", "width"},
-    "scatter": {"name", "parent", "method", "channels", "minimum", "coverage"},
-    "cuts": {"name", "parent", "method", "above", "below"},
-}
 
 
 def logicle(values: np.ndarray, scale: Mapping[str, float] = DEFAULT_LOGICLE) -> np.ndarray:
@@ -116,87 +106,6 @@ def _cut_at(linear: float, scale: Mapping[str, float], found: str) -> Cut:
     return Cut(float(logicle(np.array([linear]), scale)[0]), linear, found)
 
 
-def read_template(path: str | Path) -> dict[str, Any]:
-    """Read and check a gate template.
-
-    Raises InputError for a key that is not known, a gate without a placed parent, a cut that is not
-    defined, or a name twice.
-    """
-    import yaml
-
-    try:
-        template = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: there is no such file; it is named as the gate template in the panels file"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file: {error}") from error
-    if not isinstance(template, dict) or not template.get("gates"):
-        raise InputError(f"{path}: a gate template needs a list `gates`, see gates_T.yaml")
-    _check_keys(f"{path}: the template", template, _KEYS)
-    scale = template.setdefault("logicle", dict(DEFAULT_LOGICLE))
-    if set(scale) != set(DEFAULT_LOGICLE):
-        raise InputError(f"{path}: logicle needs exactly the numbers T, W, M and A, got {scale}")
-    cuts = template.setdefault("cuts", {})
-    known = {""}
-    for gate in template["gates"]:
-        _check_gate(path, gate, cuts, known)
-    for marker, cut in cuts.items():
-        where = f"{path}: cut {marker!r}"
-        _check_keys(where, cut, _CUT_KEYS)
-        if cut.get("method") not in ("valley", "threshold"):
-            raise InputError(
-                f"{where}: method must be valley or threshold, got {cut.get('method')!r}"
-            )
-        if cut["method"] == "valley" and cut.get("population", "") not in known:
-            raise InputError(f"{where}: no gate makes the population {cut['population']!r}")
-        if cut.get("single_peak", "negative") not in ("negative", "positive"):
-            raise InputError(f"{where}: single_peak must be negative or positive")
-    for population in template.get("threshold_populations", []):
-        if population not in known:
-            raise InputError(f"{path}: threshold_populations: no gate makes {population!r}")
-    return template
-
-
-def _check_gate(path, gate: dict, cuts: dict, known: set[str]) -> None:
-    name, method = gate.get("name"), gate.get("method")
-    if not isinstance(name, str) or not name or "/" in name:
-        raise InputError(f"{path}: a gate's name must be a text without '/', got {name!r}")
-    where = f"{path}: gate {name!r}"
-    if method not in _GATE_KEYS:
-        raise InputError(f"{where}: method must be one of {', '.join(_GATE_KEYS)}, got {method!r}")
-    _check_keys(where, gate, _GATE_KEYS[method])
-    parent = gate.setdefault("parent", "")
-    if parent not in known:
-        raise InputError(f"{where}: its parent {parent!r} is not a gate above it")
-    full = f"{parent}/{name}" if parent else name
-    if full in known:
-        raise InputError(f"{where}: there are two gates {full!r}")
-    known.add(full)
-    if method == "cuts":
-        markers = gate.get("above", []) + gate.get("below", [])
-        if not markers:
-            raise InputError(f"{where}: needs a marker in `above` or `below`")
-        for marker in markers:
-            if marker not in cuts:
-                raise InputError(f"{where}: there is no cut for {marker!r} under `cuts`")
-    elif len(gate.get("channels", [])) != 2:
-        raise InputError(f"{where}: needs two channels, got {gate.get('channels')}")
-
-
-def _check_keys(where: str, given: dict, known: set[str]) -> None:
-    import difflib
-
-    for key in given:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = (
-                f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
-            )
-            raise InputError(f"{where} has an unknown key {key!r}{hint}")
-
-
 def place(
     template: Mapping[str, Any],
     fcs: FcsFile,
@@ -218,10 +127,7 @@ class _Placer:
     def __init__(self, template, fcs, events, markers, thresholds):
         self.template, self.fcs, self.events = template, fcs, events
         self.markers, self.thresholds = markers, thresholds
-        self.specs = {
-            (f"{g['parent']}/{g['name']}" if g["parent"] else g["name"]): g
-            for g in template["gates"]
-        }
+        self.specs = {path_of(gate): gate for gate in template["gates"]}
         self.placed: dict[str, PlacedGate] = {}
         self.out = Placement(masks={"": np.ones(len(events), bool)})
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from immunotrace.baseline import LAST_DAY
 from immunotrace.errors import InputError
 
 
@@ -28,7 +29,7 @@ def threshold_rows(
     full = [row for row in own if row["staining"] == "full"]
     baseline = []
     if "valley" in kinds.values() and full:
-        last = max(0, min(int(row["day"]) for row in full))
+        last = max(LAST_DAY, min(int(row["day"]) for row in full))
         baseline = [row for row in full if int(row["day"]) <= last]
     fmo = [row for row in own if kinds.get(_fmo_marker(row)) == "fmo"]
     return [row for row in own if row in fmo or row in baseline]
@@ -102,7 +103,7 @@ class _Pool:
 
     def __init__(self, rows, panel, kept_paths, where: str) -> None:
         from immunotrace.cytometry.panel import read_kept
-        from immunotrace.cytometry.template import DEFAULT_LOGICLE, read_template
+        from immunotrace.cytometry.template_file import DEFAULT_LOGICLE, read_template
 
         self.rows, self.panel = rows, panel
         self.where = f"acquisitions sheet: {where}"

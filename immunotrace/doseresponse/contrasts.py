@@ -65,7 +65,7 @@ def compare(
         reduced = refit(model, groups, common, places, (difference,), at)
         limits = np.full(usable.size, -_FARTHEST_RATIO), np.full(usable.size, _FARTHEST_RATIO)
         low, high = profile_interval(
-            model, groups, full.theta, places, at, difference,
+            groups, full, places, at, difference,
             np.hypot(error, reference_error)[usable], limits, level,
         )  # fmt: skip
         out["f"][usable], out["p_value"][usable] = f_test(reduced, full)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from immunotrace import baseline
 from immunotrace.doseresponse.calls import (
     CENSORED,
     DETERMINED,
@@ -121,6 +122,7 @@ def _curves_table(
         top_dose = samples["dose"].max()
         reach = samples["dose"].min() / _REPORTED_BEYOND, top_dose * _REPORTED_BEYOND
         if reasons[i]:
+            reasons[i] += _outliers(_used(plate["data"]))
             calls = dict.fromkeys(KINDS, Call(NOT_DETERMINED, reasons[i]))
         else:
             calls = {
@@ -167,6 +169,13 @@ def _curves_table(
     return pd.DataFrame(rows)
 
 
+def _outliers(wells: pd.DataFrame) -> str:
+    """The flagged wells that are in a fit, for the reason why it failed."""
+    flagged = wells[wells["flag"].notna()]
+    named = [f"{w} ({flag})" for w, flag in zip(flagged["well"], flagged["flag"], strict=True)]
+    return f"; flagged wells in the fit: {', '.join(named)}" if named else ""
+
+
 def _contrasts_table(
     model: Model,
     plates: list[dict],
@@ -175,12 +184,12 @@ def _contrasts_table(
     table: pd.DataFrame,
     level: float,
 ) -> pd.DataFrame:
-    """Every curve from day 0 on against the pooled curve of the subject's days before, by drug."""
+    """Every curve after baseline against the pooled curve of the subject's baseline days, by drug."""
     pairs, pooled = [], []
     for key in dict.fromkeys((plate["subject"], plate["drug"]) for plate in plates):
         own = [i for i, plate in enumerate(plates) if (plate["subject"], plate["drug"]) == key]
-        before = [i for i in own if plates[i]["day"] < 0]
-        later = [i for i in own if plates[i]["day"] >= 0]
+        before = [i for i in own if plates[i]["day"] <= baseline.LAST_DAY]
+        later = [i for i in own if plates[i]["day"] > baseline.LAST_DAY]
         if before and later:
             wells = pd.concat([_used(plates[i]["data"]) for i in before])
             days = ", ".join(str(plates[i]["day"]) for i in before)

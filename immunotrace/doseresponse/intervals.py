@@ -23,17 +23,18 @@ from immunotrace.doseresponse.fit import (
 )
 from immunotrace.doseresponse.models import (
     MIDPOINT,
+    RELATIVE,
     Level,
-    Model,
     evaluate,
     log_effective_dose,
 )
 
-_FARTHEST = np.log(1e4)  # a bound farther than this factor from the tested doses counts as open
-_MAX_EVALUATIONS = 60
-_SEARCH_ITERATIONS = 60  # of each fit at such an evaluation
-_DIRECT_ITERATIONS = 40
-_TOLERANCE = 1e-8  # of what an interval allows the residual sum of squares to rise by
+_FARTHEST = np.log(100)  # a bound farther than this factor from the tested doses counts as open
+_MAX_EVALUATIONS = 30
+_SEARCH_TOLERANCE = 1e-6  # of t, and of the log dose
+_SEARCH_ITERATIONS = 30  # of each fit at such an evaluation
+_DIRECT_ITERATIONS = 5, 4, 8  # those that need more go on together
+_CLOSE = 1e-4  # of what an interval allows the residual sum of squares to rise by
 
 
 def quantile(df: np.ndarray, level: float) -> np.ndarray:
@@ -65,20 +66,22 @@ def effective_dose_interval(found: Fit, curves: Curves, at: Level, level: float 
     usable = np.flatnonzero(np.isfinite(estimate) & np.isfinite(error) & (found.df > 0))
     if usable.size:
         some = curves.take(usable)
-        start = found.theta[:, usable].copy()
-        start[MIDPOINT] = estimate[usable]
+        best = found.take(usable)
+        if found.model.half_at_midpoint and at == RELATIVE:
+            at = None  # the midpoint itself
+        else:
+            best.theta[MIDPOINT] = estimate[usable]
         lowest, highest = some.tested_range()
         limits = lowest - _FARTHEST, highest + _FARTHEST
         low[usable], high[usable] = profile_interval(
-            found.model, [some], start, None, at, MIDPOINT, error[usable], limits, level
+            [some], best, None, at, MIDPOINT, error[usable], limits, level
         )
     return low, high
 
 
 def profile_interval(
-    model: Model,
     groups: Sequence[Curves],
-    optimum: np.ndarray,
+    best: Fit,
     places: Places | None,
     at: Level | None,
     index: int,
@@ -88,11 +91,11 @@ def profile_interval(
 ):
     """Profile-likelihood interval of parameter `index` of a fit as `refit` makes it.
 
-    `optimum`: (parameters, problems), in the parametrisation of `refit` with `level=at`; `error`:
-    the parameter's standard error, used for the first guess; `limits`: values beyond which a bound
-    counts as open and becomes infinite. Returns (low, high), each (problems,).
+    `best`: the optimum, in the parametrisation that `places` and `at` give `refit`; `error`: the
+    parameter's standard error, for the first guess; `limits`: values beyond which a bound counts as
+    open and becomes infinite. Returns (low, high), each (problems,).
     """
-    best = refit(model, groups, optimum, places, level=at)
+    model = best.model
     problems = best.rss.size
     wanted = quantile(best.df, level)
     target = best.rss + best.variance * wanted**2
@@ -118,50 +121,73 @@ def _direct_bounds(model, groups, best, places, at, index, side, target):
     After Venzon & Moolgavkar 1988 (Appl Stat 37:87). NaN where it does not arrive.
     """
     nuisance = [i for i in best.free if i != index]
-    across = np.ix_(nuisance, nuisance)
-    bound = np.full(best.rss.size, np.nan)
-    for block in np.array_split(np.arange(best.rss.size), -(-best.rss.size // BLOCK)):
+    theta, bound = best.theta.copy(), np.full(best.rss.size, np.nan)
+    allowed = target - best.rss
+
+    def advance(block, iterations):
+        """Steps of the problems in `block`; returns those that are on their way."""
         some = [group.take(block) for group in groups]
-        theta, aim = best.theta[:, block], target[block]
-        centre, allowed = theta[index].copy(), aim - best.rss[block]
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            for _ in range(_DIRECT_ITERATIONS):
-                rss, gradient, information, bend = normal_equations(model, some, theta, places, at)
-                hessian = information - bend
-                factor = cholesky(hessian[across])
-                along = cholesky_solve(factor, gradient[nuisance])
-                lean = cholesky_solve(factor, hessian[nuisance, index])
-                least = rss - np.einsum("in,in->n", gradient[nuisance], along)
-                slope = gradient[index] - np.einsum("in,in->n", hessian[index, nuisance], along)
-                power = hessian[index, index] - np.einsum(
-                    "in,in->n", hessian[index, nuisance], lean
+        there, aim, centre = theta[:, block], target[block], best.theta[index, block]
+        going = np.ones(block.size, bool)
+        for _ in range(iterations):
+            rss, gradient, information, bend = normal_equations(model, some, there, places, at)
+            equations = rss, gradient, information - bend
+            step, least, move = _towards(aim, side, index, nuisance, equations)
+            lost = np.flatnonzero(~np.isfinite(step) & going)
+            if lost.size:  # not a minimum in the other parameters: J'WJ always is one
+                equations = rss[lost], gradient[:, lost], information[:, :, lost]
+                step[lost], least[lost], move[:, lost] = _towards(
+                    aim[lost], side, index, nuisance, equations
                 )
-                step = (slope + side * np.sqrt(slope**2 + power * (aim - least))) / power
-                far = np.abs(theta[index] - centre)
-                scale = np.minimum(1.0, np.where(far > 0, far, np.inf) / np.abs(step))
-                off = np.abs(rss - aim) + (rss - least)
-                arrived = (off <= _TOLERANCE * allowed) & (side * (theta[index] - centre) > 0)
-                bound[block[arrived]] = theta[index, arrived]
-                going = np.flatnonzero(~arrived & np.isfinite(step))
-                if not going.size:
-                    break
-                theta[index] += scale * step
-                theta[nuisance] += scale * (along - lean * step)
-                if going.size < 0.7 * block.size:
-                    block, some = block[going], [group.take(going) for group in some]
-                    theta, aim = theta[:, going], aim[going]
-                    centre, allowed = centre[going], allowed[going]
+            far = side * (there[index] - centre)
+            off = np.abs(rss - aim) + (rss - least)
+            # Convergence is quadratic: the step from here arrives at rounding.
+            arrived = going & (off <= _CLOSE * allowed[block]) & (far > 0)
+            bound[block[arrived]] = (there[index] + step)[arrived]
+            going &= ~arrived & np.isfinite(step)
+            if not going.any():
+                break
+            limit = np.where(far > 0, far, np.inf)
+            scale = np.where(going, np.minimum(1.0, limit / np.abs(step)), 0.0)
+            there[index] += scale * np.where(going, step, 0.0)
+            there[nuisance] += scale * np.where(going, move, 0.0)
+        theta[:, block] = there
+        return block[going]
+
+    pending = np.arange(best.rss.size)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for iterations in _DIRECT_ITERATIONS:
+            if not pending.size:
+                break
+            blocks = np.array_split(pending, -(-pending.size // BLOCK))
+            pending = np.concatenate([advance(block, iterations) for block in blocks])
     return bound
 
 
+def _towards(aim, side, index, nuisance, equations):
+    """One such step: of the parameter, the least sum of squares at hand, and of the others."""
+    rss, gradient, matrix = equations
+    factor = cholesky(matrix[np.ix_(nuisance, nuisance)])
+    along = cholesky_solve(factor, gradient[nuisance])
+    lean = cholesky_solve(factor, matrix[nuisance, index])
+    least = rss - np.einsum("in,in->n", gradient[nuisance], along)
+    slope = gradient[index] - np.einsum("in,in->n", matrix[index, nuisance], along)
+    power = matrix[index, index] - np.einsum("in,in->n", matrix[index, nuisance], lean)
+    step = (slope + side * np.sqrt(slope**2 + power * (aim - least))) / power
+    return step, least, along - lean * step
+
+
 def _searched_bounds(model, groups, best, places, at, index, side, wanted, distance, room):
-    """Bounds on one side by a bracketed search, the other parameters fitted anew at every step."""
+    """Bounds on one side by a bracketed search, the other parameters fitted anew at every step.
+
+    Each fit starts from the farthest one inside, so the steps are kept short.
+    """
     centre, spread = best.theta[index], np.sqrt(best.variance)
-    theta, distance = best.theta.copy(), np.minimum(distance, room)
-    # Distance from the optimum: the last inside and the first outside of the interval.
-    inside, inside_root = np.zeros(centre.size), np.zeros(centre.size)
+    distance = np.minimum(np.minimum(distance, 1.0), room)
+    # Distance from the optimum: the last inside of the interval, and the first outside.
+    theta, inside, inside_root = best.theta.copy(), np.zeros(centre.size), -wanted
     outside, outside_root = np.full(centre.size, np.inf), np.full(centre.size, np.inf)
-    bound = np.full(centre.size, np.nan)
+    bound, last = np.full(centre.size, np.nan), np.zeros(centre.size)
     active = np.arange(centre.size)
     for _ in range(_MAX_EVALUATIONS):
         if not active.size:
@@ -171,38 +197,34 @@ def _searched_bounds(model, groups, best, places, at, index, side, wanted, dista
         some = [group.take(active) for group in groups]
         step = refit(model, some, start, places, (index,), at, _SEARCH_ITERATIONS)
         excess = np.maximum(step.rss - best.rss[active], 0.0)
-        root = np.sqrt(excess) / spread[active]
-        theta[:, active] = step.theta
-        found = np.abs(root - wanted[active]) <= _TOLERANCE * wanted[active]
-        open_end = (root < wanted[active]) & (distance[active] >= room[active])
+        root = np.sqrt(excess) / spread[active] - wanted[active]
+        found = np.abs(root) <= _SEARCH_TOLERANCE * wanted[active]
+        open_end = (root < 0) & (distance[active] >= room[active])
         bound[active] = np.where(open_end, np.inf, distance[active])
 
-        below = root < wanted[active]
+        # Illinois rule: an end that stays a second time counts half, lest the other creep.
+        below = root < 0
         inner, outer = active[below], active[~below]
+        theta[:, inner] = step.theta[:, below]
         inside[inner], inside_root[inner] = distance[inner], root[below]
         outside[outer], outside_root[outer] = distance[outer], root[~below]
-        narrow = outside[active] <= inside[active] * (1 + 1e-12)
+        outside_root[inner] *= np.where(last[inner] < 0, 0.5, 1.0)
+        inside_root[outer] *= np.where(last[outer] > 0, 0.5, 1.0)
+        last[inner], last[outer] = -1, 1
+        # Where the ends meet short of the target, the fit outside was no optimum: search on.
+        narrow = outside[active] <= inside[active] + _SEARCH_TOLERANCE
+        outside[active[narrow & (root < -1e-3 * wanted[active])]] = np.inf
+        narrow &= np.isfinite(outside[active])
         active = active[~(found | open_end | narrow)]
-        further = _next_distance(
-            inside[active],
-            inside_root[active],
-            outside[active],
-            outside_root[active],
-            wanted[active],
-        )
-        distance[active] = np.minimum(further, room[active])
+        bracketed = np.isfinite(outside[active])
+        with np.errstate(invalid="ignore"):
+            share = inside_root[active] / (inside_root[active] - outside_root[active])
+            within = inside[active] + share * (outside[active] - inside[active])
+        reach = wanted[active] / np.maximum(wanted[active] + inside_root[active], 1e-9)
+        further = np.clip(1.02 * inside[active] * (reach - 1), 0.5, 0.5 * inside[active] + 1)
+        distance[active] = np.where(bracketed, within, inside[active] + further)
+        distance[active] = np.minimum(distance[active], room[active])
     return centre + side * bound
-
-
-def _next_distance(inside, inside_root, outside, outside_root, wanted):
-    """Interpolate where the root is bracketed (kept off the ends), reach farther out where not."""
-    bracketed = np.isfinite(outside)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = (wanted - inside_root) / (outside_root - inside_root)
-        reach = np.where(inside_root > 0, wanted / inside_root, np.inf)
-    within = inside + np.clip(share, 0.02, 0.98) * (outside - inside)
-    beyond = np.maximum(inside, 1e-6) * np.clip(1.02 * reach, 1.1, 3.0)
-    return np.where(bracketed, within, beyond)
 
 
 def fitted_band(found: Fit, log_doses: np.ndarray, level: float = 0.95):

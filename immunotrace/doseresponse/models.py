@@ -52,7 +52,7 @@ def _logistic_inverse(s, a):
 
 
 def _five_parameter(u, a):
-    f = np.exp(a)
+    f = np.exp(np.minimum(a, _LARGEST_EXPONENT))
     log_base = np.logaddexp(0, u)
     g = np.exp(u - log_base)
     s = np.exp(-f * log_base)
@@ -94,7 +94,8 @@ class Model:
     """A model: its shape ``S(u)`` with derivatives by u and log asymmetry, its inverse, its parameters.
 
     `held` gives the parameters that the model fixes, by index. `symmetric`: slope and -slope with
-    bottom and top exchanged are the same curve.
+    bottom and top exchanged are the same curve. `half_at_midpoint`: the midpoint is the relative
+    effective dose.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Model:
     parameters: int = 4
     held: dict[int, float] = field(default_factory=dict)
     symmetric: bool = False
+    half_at_midpoint: bool = False
 
     @property
     def free(self) -> tuple[int, ...]:
@@ -119,6 +121,7 @@ MODELS = {
             _logistic,
             _logistic_inverse,
             symmetric=True,
+            half_at_midpoint=True,
         ),
         Model(
             "three_parameter",
@@ -126,6 +129,7 @@ MODELS = {
             _logistic,
             _logistic_inverse,
             held={BOTTOM: 0.0},
+            half_at_midpoint=True,
         ),
         Model(
             "five_parameter",

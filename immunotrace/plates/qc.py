@@ -17,18 +17,21 @@ MAX_CV_PERCENT = 20.0
 MAX_EFFECT_PERCENT = 15.0  # edge or drift, where it is also 3 standard errors from none
 MAX_BLANK_PERCENT = 10.0  # of the stimulated control
 
+_SLIP_WIDTH = 0.35  # in natural logarithms: 7 to 14 times
+
 _NOISE_GROUPS = (("sample", "control"), ("unstimulated",), ("blank",))
 
 
-def flag_outliers(wells: pd.DataFrame, limit: float = OUTLIER_Z) -> pd.Series:
-    """Wells far from their replicates, as a boolean column.
+def outlier_flags(wells: pd.DataFrame, limit: float = OUTLIER_Z) -> pd.Series:
+    """The flag of each well that is far from its replicates; None for the others.
 
     Replicates share role and dose. The scatter is judged on logarithms and pooled over replicate sets
     of the same kind of well by the median of their standard deviations, which outliers in fewer than
     half of the sets leave alone. In a set, the well farthest from the median is tested against the
-    median of the others, and again without it, while three are left.
+    median of the others, and again without it, while three are left. A well that is ten times or a
+    tenth of its replicates is said to be one: a slip of the decimal point looks like that.
     """
-    outlier = pd.Series(False, index=wells.index)
+    flags = pd.Series(None, index=wells.index, dtype=object)
     for roles in _NOISE_GROUPS:
         sets = _replicate_sets(wells[wells["well_role"].isin(roles)])
         scale = _pooled_scale([values for _, values in sets])
@@ -40,12 +43,14 @@ def flag_outliers(wells: pd.DataFrame, limit: float = OUTLIER_Z) -> pd.Series:
                 others = np.delete(values, far)
                 # Variance of the median of n normal values; of two it is their mean.
                 spread = 0.5 if others.size == 2 else math.pi / 2 / others.size
-                z = (values[far] - np.median(others)) / (scale * math.sqrt(1 + spread))
-                if abs(z) <= limit:
+                away = values[far] - np.median(others)
+                if abs(away) <= limit * scale * math.sqrt(1 + spread):
                     break
-                outlier[index[far]] = True
+                slip = abs(abs(away) - math.log(10)) < _SLIP_WIDTH
+                factor = "10 times" if away > 0 else "a tenth of"
+                flags[index[far]] = f"outlier, {factor} its replicates" if slip else "outlier"
                 index, values = np.delete(index, far), others
-    return outlier
+    return flags
 
 
 def plate_quality(wells: pd.DataFrame) -> dict:
@@ -71,7 +76,7 @@ def plate_quality(wells: pd.DataFrame) -> dict:
     effects = _position_effects(clean)
     edge, down, across = (effect for effect, _ in effects.values())
     signal, noise = control - background, unstimulated - background
-    outliers = wells.loc[wells["flag"] == "outlier", "well"]
+    outliers = wells.loc[wells["flag"].str.startswith("outlier", na=False), "well"]
     unreadable = wells.loc[wells["value"].isna(), "well"]
     first = wells.iloc[0]
     quality = {

@@ -6,7 +6,7 @@ import math
 import pandas as pd
 
 from immunotrace.errors import InputError
-from immunotrace.plates.qc import flag_outliers, plate_quality
+from immunotrace.plates.qc import outlier_flags, plate_quality
 from immunotrace.plates.readers import read_export
 
 log = logging.getLogger(__name__)
@@ -56,8 +56,9 @@ def _plate_wells(row: dict, exclude_outliers: bool) -> pd.DataFrame:
     wells["flag"] = wells["flag"].astype(object)
     for column in ("plate", "subject", "role", "day", "drug", "dose_unit", "readout"):
         wells[column] = row[column]
-    outlier = flag_outliers(wells)
-    wells.loc[outlier, "flag"] = "outlier"
+    flags = outlier_flags(wells)
+    outlier = flags.notna()
+    wells.loc[outlier, "flag"] = flags[outlier]
     wells["used"] = wells["value"].notna() & ~(outlier & exclude_outliers)
     wells["response"] = _percent_of_control(wells)
     return wells

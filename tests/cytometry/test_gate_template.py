@@ -17,8 +17,8 @@ from immunotrace.cytometry.template import (
     logicle,
     logicle_inverse,
     place,
-    read_template,
 )
+from immunotrace.cytometry.template_file import read_template
 from immunotrace.errors import InputError
 
 TEMPLATE = """
@@ -185,21 +185,27 @@ def test_written_gates_give_the_same_counts_in_flowkit(template, tmp_path, repos
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.update(gate=[]), "unknown key 'gate'; did you mean 'gates'"),
+        (lambda t: t.update(gate=[]), "unknown key 'gate'. Did you mean 'gates'"),
         (
             lambda t: t["gates"][2].update(belov=["CD3"]),
-            "unknown key 'belov'; did you mean 'below'",
+            "unknown key 'gates.2.belov'. Did you mean 'below'",
         ),
         (lambda t: t["gates"][2].update(below=["CD33"]), "no cut for 'CD33'"),
-        (lambda t: t["gates"][3].update(parent="singlets/live"), "parent 'singlets/live' is not"),
-        (lambda t: t["gates"][0].update(name="a/b"), "without '/'"),
-        (lambda t: t["gates"][0].update(method="magic"), "method must be one of"),
-        (lambda t: t["gates"][0].update(channels=["FSC-A"]), "needs two channels"),
-        (lambda t: t["gates"].append(dict(t["gates"][0])), "two gates 'singlets'"),
-        (lambda t: t["cuts"]["CD3"].update(method="vale"), "must be valley or threshold"),
+        (
+            lambda t: t["gates"][3].update(parent="singlets/live"),
+            "the parent 'singlets/live' of 'T cells' is no gate above it",
+        ),
+        (lambda t: t["gates"][0].update(name="a/b"), "expected: a name without /"),
+        (
+            lambda t: t["gates"][0].update(method="magic"),
+            "'gates.0.method' is 'magic'; expected one of singlets, scatter, cuts",
+        ),
+        (lambda t: t["gates"][0].update(channels=["FSC-A"]), "expected: two channels"),
+        (lambda t: t["gates"].append(dict(t["gates"][0])), "the gate 'singlets' is there already"),
+        (lambda t: t["cuts"]["CD3"].update(method="vale"), "expected one of valley, threshold"),
         (lambda t: t["cuts"]["CD3"].update(population="x"), "no gate makes the population 'x'"),
-        (lambda t: t.update(logicle={"T": 1}), "exactly the numbers T, W, M and A"),
-        (lambda t: t.update(threshold_populations=["x"]), "no gate makes 'x'"),
+        (lambda t: t.update(logicle={"T": 1}), "'logicle.W' is missing"),
+        (lambda t: t.update(threshold_populations=["x"]), "no gate makes the population 'x'"),
     ],
 )
 def test_mistakes_in_a_template_are_told(change, message, tmp_path):

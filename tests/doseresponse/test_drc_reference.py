@@ -237,11 +237,7 @@ def test_joint_fits(joint_fits):
                 if name not in record["sharing"]:
                     continue
                 coefficient = next(
-                    (
-                        expected[k]
-                        for k in (f"{name}:{curve}", f"{name}:(Intercept)")
-                        if k in expected
-                    )
+                    expected[k] for k in (f"{name}:{curve}", f"{name}:(Intercept)") if k in expected
                 )
                 (j,) = place[i]
                 log = i >= MIDPOINT

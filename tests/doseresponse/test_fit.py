@@ -169,6 +169,8 @@ def test_profile_intervals_are_where_a_constrained_fit_says(at):
         def excess(dose_there, i=i, allowed=allowed):
             def residuals(free):
                 slope, bottom, top = free
+                if not 0 < (at.of_top * top + at.of_bottom * bottom - bottom) / (top - bottom) < 1:
+                    return np.full(len(x), 1e6)  # no such curve
                 share = (at.of_top * top + at.of_bottom * bottom - bottom) / (top - bottom)
                 midpoint = dose_there - np.log((1 - share) / share) / slope
                 theta = np.array([slope, bottom, top, midpoint])[:, None]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from immunotrace.errors import InputError
-from immunotrace.plates.qc import flag_outliers, plate_quality
+from immunotrace.plates.qc import outlier_flags, plate_quality
 from immunotrace.plates.wells import read_plates
 
 DOSES = [250, 100, 40, 16, 6.4, 2.6, 1, 0.4, 0.16, 0.064]
@@ -98,6 +98,14 @@ def test_a_planted_outlier_is_flagged_alone(tmp_path, well, factor):
     assert left_out.loc[well, "value"] == counts[well]
 
 
+@pytest.mark.parametrize(("factor", "words"), [(10, "10 times"), (0.1, "a tenth of")])
+def test_a_slip_of_the_decimal_point_is_called_one(tmp_path, factor, words):
+    counts = make_counts()
+    counts["B5"] *= factor
+    wells, _ = read(tmp_path, counts)
+    assert wells.loc["B5", "flag"] == f"outlier, {words} its replicates"
+
+
 def test_outliers_are_rare_in_normal_noise():
     """At most 2 % of plates of normal noise have a flagged well (0.4 % by the limit's design, and
     more because the scatter is estimated from the plate)."""
@@ -106,7 +114,7 @@ def test_outliers_are_rare_in_normal_noise():
     hits = 0
     for _ in range(300):
         wells["value"] = np.exp(10 + 0.1 * rng.standard_normal(len(wells)))
-        hits += flag_outliers(wells).any()
+        hits += outlier_flags(wells).notna().any()
     assert hits <= 6
 
 

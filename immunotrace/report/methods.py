@@ -1,0 +1,154 @@
+"""The methods as text, written from the configuration, so that they cannot disagree with it."""
+
+from immunotrace.report import wording
+
+_GATES = {
+    "template": (
+        "gates were placed on each acquisition by the template {file} and written out as Gating-ML 2.0"
+    ),
+    "gatingml": "gates were taken as they stand in the Gating-ML 2.0 document {file}",
+    "flowjo": "gates were taken as they stand in the FlowJo workspace {file}",
+}
+_COMPENSATION = {
+    "fcs": "compensated with the spillover matrix stored in each FCS file",
+    "none": "not compensated here (the files hold compensated values, or need none)",
+    "workspace": "compensated with the matrix of the workspace",
+}
+_REMOVED = {
+    "margin": "events at the end of a channel's range",
+    "time": "stretches of time with deviating signal or flow",
+}
+_MODELS = {
+    "four_parameter": "a four-parameter logistic curve (top, bottom, slope and midpoint free)",
+}
+
+_CYTOMETRY_REFERENCES = (
+    "Spidlen et al. 2010, Cytometry A 77:97: FCS 3.1.",
+    "Spidlen et al. 2015, Cytometry A 87:683: Gating-ML 2.0.",
+    "Moore and Parks 2012, Cytometry A 81:273: the logicle scale.",
+    "Wilson 1927, J Am Stat Assoc 22:209: the interval of a fraction.",
+)
+_PLATE_REFERENCES = (
+    "Sebaugh 2011, Pharm Stat 10:128: relative and absolute IC50, and when to report which.",
+    "Zhang et al. 1999, J Biomol Screen 4:67: Z'.",
+)
+_CHANGE_REFERENCES = (
+    "Fraser and Harris 1989, Crit Rev Clin Lab Sci 27:409: reference change value.",
+)
+_BUNDLED_REFERENCES = (
+    "Taddio et al. 2015, World J Gastroenterol 21:4379: the case on whose abstract the simulation is modelled.",
+)
+
+
+def references(case: dict) -> list[str]:
+    """The sources of the methods that were used."""
+    return [
+        *(_CYTOMETRY_REFERENCES if case["has_cytometry"] else ()),
+        *(_PLATE_REFERENCES if case["has_plates"] else ()),
+        *_CHANGE_REFERENCES,
+        *(_BUNDLED_REFERENCES if case["simulated"] else ()),
+    ]
+
+
+def cytometry(case: dict) -> list[str]:
+    """Paragraphs on the flow cytometry."""
+    settings = case["settings"]["cytometry"]
+    removed = [_REMOVED[name] for name in settings["qc"]["remove"]]
+    texts = [
+        "Files were read as FCS 2.0 to 3.1; a file that contradicts itself is refused. "
+        + (
+            f"{wording.sentence(wording.listed(removed))} were removed; how many stands in the chapter "
+            "on quality. "
+            if removed
+            else "No events were removed but those that are not finite. "
+        )
+        + "A file that fails quality control "
+        + ("stops the analysis." if settings["on_failed_qc"] == "stop" else "is left out.")
+    ]
+    for name, panel in case["panels"].items():
+        gates = _GATES[panel["gates"]["source"]].format(file=panel["gates"]["file"])
+        compensation = _COMPENSATION[panel.get("compensation", "fcs")]
+        texts.append(f"Panel {name} ({panel['title']}): events were {compensation}; {gates}.")
+    rules = {
+        marker: panel["markers"][marker].get("threshold", "none")
+        for panel in case["panels"].values()
+        for marker in panel["markers"]
+    }
+    by_rule: dict[str, list[str]] = {}
+    for marker, rule in rules.items():
+        by_rule.setdefault(rule if isinstance(rule, str) else "number", []).append(marker)
+    quantile = wording.percent(settings["fmo_quantile"])
+    thresholds = {
+        "fmo": f"lies at the {quantile} quantile of the subject's FMO controls, one value for all days",
+        "valley": "lies in the valley between the negative and the positive peak",
+        "number": "is the number given in the panels file, on the linear compensated scale",
+    }
+    for rule, text in thresholds.items():
+        if rule in by_rule:
+            texts.append(f"The threshold of {wording.listed(by_rule[rule])} {text}.")
+    texts.append(
+        "Fractions have Wilson 95 % intervals. Medians are of compensated linear intensities, of all cells "
+        "and of the positive ones. Populations with fewer than "
+        f"{wording.things(settings['minimum_events'], 'event')} are flagged."
+    )
+    return texts
+
+
+def dose_response(case: dict) -> list[str]:
+    """Paragraphs on the proliferation assay."""
+    settings = case["settings"]["dose_response"]
+    model = settings.get("model", "four_parameter")
+    outliers = "left out of" if settings["exclude_outlier_wells"] else "flagged and kept in"
+    return [
+        "Counts were turned into percent of the stimulated control without drug, after subtraction of the "
+        f"blank. To the wells of each plate {_MODELS.get(model, model)} was fitted by least squares on log "
+        f"dose; outlier wells were {outliers} the fits.",
+        "The absolute IC50 is the dose at 50 % of the control, the relative IC50 the fitted midpoint between "
+        "the curve's own plateaus; the two differ where the drug does not inhibit fully. An IC50 beyond the "
+        "doses tested is given as a bound, one that the doses do not determine is not given. Intervals "
+        f"({wording.percent(settings['level'])}) are from the profile likelihood. Imax is the inhibition at the "
+        "highest dose tested, or that of the fitted lower plateau, as named.",
+        "Curves after the first infusion are compared with the curve through the subject's baseline plates "
+        "by the ratio of their IC50, an extra-sum-of-squares F test and the difference of AICc. Replicate "
+        "wells are of one blood draw: they tell the assay's precision, not the variation between people.",
+    ]
+
+
+def change(case: dict, days: int) -> list[str]:
+    """Paragraphs on change over time and the claims; `days` is the number of days with samples."""
+    if days < 2:
+        return ["All samples are of one day, so no change was judged."]
+    level = wording.percent(case["settings"]["longitudinal"]["level"])
+    control = case["control"]
+    source = (
+        f"all days of the control {control} and the patient's own baseline days"
+        if control
+        else "the patient's own baseline days alone, for there is no control subject"
+    )
+    texts = [
+        "Each day is compared with the mean of the days before the first infusion, fractions on the logit "
+        "scale, intensities and IC50 on the log scale. The yardstick is a reference change value: the change "
+        f"that day-to-day variation explains, estimated from {source}, and never less than the counting or "
+        f"fitting error. It holds at {level} for all days of a series together (Bonferroni). One series is "
+        "judged at a time; across series no correction is made."
+    ]
+    if case["has_claims"]:
+        texts.append(
+            "Claims are data: measurement, populations, direction, window of days and smallest change that "
+            "counts. A claim is supported where the change was seen in all its populations, beyond the "
+            "reference change and at least of that size; contradicted where the other direction was; "
+            "inconclusive where such a change could have been missed."
+        )
+    return texts
+
+
+def settings_rows(settings: dict, prefix: str = "") -> list[tuple[str, str]]:
+    """The configuration as rows of key and value, nested keys joined by dots."""
+    rows = []
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            rows += settings_rows(value, f"{name}.")
+        else:
+            rows.append((name, "" if value is None else str(value)))
+    return rows

@@ -1,0 +1,33 @@
+"""The tables and the case as the chapters read them."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from immunotrace.tables import read_tsv
+
+
+def load_case(path: str | Path) -> dict:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def load_table(results: str | Path, name: str) -> pd.DataFrame:
+    """The published table `name`; without rows and columns where the case has none."""
+    path = Path(results) / "tables" / f"{name}.tsv"
+    return read_tsv(path) if path.is_file() else pd.DataFrame()
+
+
+def load_timeline(case: dict) -> pd.DataFrame:
+    """The timeline sheet; without rows and columns where the case has none."""
+    path = case["settings"].get("timeline")
+    return read_tsv(path) if path else pd.DataFrame()
+
+
+def patients_first(frame: pd.DataFrame) -> list[str]:
+    """The subjects of a table, patients before controls."""
+    if frame.empty:
+        return []
+    order = frame[["subject", "role"]].drop_duplicates()
+    order = order.sort_values("role", key=lambda role: role != "patient", kind="stable")
+    return list(order["subject"])

@@ -1,0 +1,671 @@
+"""Made-up tables with the columns that the stages hand to the figures and the report.
+
+Their numbers mean nothing: they give every plot something of a plausible size and shape to draw.
+`write_example(folder, kind)` writes a results folder: `full` (patient and control, five days, both
+modalities), `one_day` (six acquisitions of three donors, nothing else), `plates_only` and
+`no_control`. `texts` puts awkward text wherever text can come from a file.
+"""
+
+import copy
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from immunotrace.claims import judge_claims
+from immunotrace.longitudinal import changes, measurements
+from immunotrace.statistics import wilson_interval
+from immunotrace.tables import write_tsv
+
+DAYS = (-14, -1, 21, 70, 150)
+LIVE = "singlets/lymphocytes/live"
+SUBSETS = ["naive", "central memory", "effector memory", "TEMRA"]
+B_SUBSETS = ["naive", "unswitched memory", "switched memory", "double negative"]
+DOSES = [0.1, 0.4, 1, 2.5, 6, 16, 40, 100, 250]
+TRICKY = (
+    "<script>alert(1)</script> <b>x</b> & \"q\" 'a' #let x = 1 $y$ @ref \\n *b* _i_ [l](u) `c` "
+    "=1+1 مرحبا שלום 🧬 日本"
+)
+
+
+def dip(day: int) -> float:
+    return np.exp(-(((day - 25) / 28) ** 2)) if day > 0 else 0.0
+
+
+def _rows(subjects, days, rng):
+    for day_index, day in enumerate(days):
+        for subject, role in subjects:
+            effect = dip(day) if role == "patient" else 0.0
+            noise = 1 + rng.normal(0, 0.04)
+            yield dict(subject=subject, role=role, day=day), f"run{day_index + 1}", effect, noise
+
+
+def _tree_t(effect, rng):
+    yield "singlets", "", 0.93
+    yield "singlets/lymphocytes", "singlets", 0.62
+    yield LIVE, "singlets/lymphocytes", 0.95
+    yield f"{LIVE}/T cells", LIVE, 0.7
+    for cell, fraction, naive in (("CD4", 0.6, 0.45), ("CD8", 0.32, 0.35)):
+        path = f"{LIVE}/T cells/{cell}"
+        yield path, f"{LIVE}/T cells", fraction
+        ra = naive * (1 - 0.2 * effect) + rng.normal(0, 0.01)
+        yield f"{path}/CD45RA+", path, ra
+        yield f"{path}/CD45RA-", path, 1 - ra
+        parts = (ra * 0.85, (1 - ra) * 0.5, (1 - ra) * 0.5, ra * 0.15)
+        for name, part in zip(SUBSETS, parts, strict=True):
+            yield f"{path}/{name}", path, part
+
+
+def _tree_b(effect, rng):
+    yield "singlets", "", 0.94
+    yield "singlets/lymphocytes", "singlets", 0.6
+    yield LIVE, "singlets/lymphocytes", 0.95
+    yield f"{LIVE}/B cells", LIVE, 0.12
+    switched = 0.17 * (1 - 0.5 * effect) * (1 + rng.normal(0, 0.04))
+    parts = (1 - switched - 0.19, 0.13, switched, 0.06)
+    for name, part in zip(B_SUBSETS, parts, strict=True):
+        yield f"{LIVE}/B cells/{name}", f"{LIVE}/B cells", part
+
+
+def _populations(rows, trees, rng, events=30000):
+    out = []
+    for info, batch, effect, _ in rows:
+        for panel, tree in trees.items():
+            counts = {"": events}
+            for population, parent, fraction in tree(effect, rng):
+                total = counts[parent]
+                count = round(total * min(max(fraction, 0), 1))
+                counts[population] = count
+                low, high = wilson_interval(count, total)
+                out.append(
+                    dict(
+                        acquisition=f"{info['subject']}_{batch}_{panel}",
+                        **info,
+                        panel=panel,
+                        population=population,
+                        parent=parent,
+                        count=count,
+                        parent_count=total,
+                        percent_of_parent=100 * count / total if total else np.nan,
+                        percent_of_parent_low=100 * float(low),
+                        percent_of_parent_high=100 * float(high),
+                        gate_origin="placed",
+                    )
+                )
+    return pd.DataFrame(out)
+
+
+LEVELS = {"CCR7": (62, 45), "CCR4": (24, 9), "CXCR4": (48, 33), "IgM": (70, 70)}
+
+
+def _markers(rows, measured, rng):
+    out = []
+    for info, batch, effect, noise in rows:
+        for panel, (populations, markers) in measured.items():
+            for population in populations:
+                for marker in markers:
+                    level = LEVELS[marker][int("CD8" in population)]
+                    if population.endswith("CD45RA-"):
+                        level *= 0.7
+                    depth = 0 if marker == "IgM" else 0.45 * effect
+                    percent = min(level * (1 - depth) * noise, 97)
+                    count = 4000 if "CD4" in population else 1800
+                    positive = round(count * percent / 100)
+                    low, high = wilson_interval(positive, count)
+                    out.append(
+                        dict(
+                            acquisition=f"{info['subject']}_{batch}_{panel}",
+                            **info,
+                            panel=panel,
+                            population=population,
+                            marker=marker,
+                            percent_positive=100 * positive / count,
+                            percent_positive_low=100 * float(low),
+                            percent_positive_high=100 * float(high),
+                            median_all=30 * percent * noise,
+                            median_positive=5000 * noise,
+                            threshold=1200.0,
+                            flag="",
+                            count=count,
+                            count_positive=positive,
+                        )
+                    )
+    return pd.DataFrame(out).replace({"flag": {"": None}})
+
+
+def _densities(markers, rng, bins=64, with_threshold=True):
+    edges = np.linspace(0, 1, bins + 1)
+    centres = (edges[1:] + edges[:-1]) / 2
+    out = []
+    for row in markers.itertuples():
+        fraction = row.percent_positive / 100
+        shape = (1 - fraction) * np.exp(-(((centres - 0.28) / 0.07) ** 2) / 2) / 0.07
+        shape = shape + fraction * np.exp(-(((centres - 0.55) / 0.09) ** 2) / 2) / 0.09
+        counts = rng.poisson(row.count * shape / shape.sum())
+        out.append(
+            pd.DataFrame(
+                dict(
+                    acquisition=row.acquisition,
+                    panel=row.panel,
+                    population=row.population,
+                    marker=row.marker,
+                    bin_low=edges[:-1],
+                    bin_high=edges[1:],
+                    count=counts,
+                    threshold_display=0.42 if with_threshold else np.nan,
+                )
+            )
+        )
+    return pd.concat(out, ignore_index=True)
+
+
+def _panels(populations, wanted, rng, events=400, with_threshold=True):
+    out = []
+    for (acquisition, panel), _ in populations.groupby(["acquisition", "panel"], sort=False):
+        for population, x_marker, y_marker in wanted.get(panel, ()):
+            which = rng.choice(4, events, p=[0.55, 0.2, 0.15, 0.1])
+            x = np.where(np.isin(which, [1, 2]), 0.55, 0.25) + rng.normal(0, 0.06, events)
+            y = np.where(np.isin(which, [0, 1]), 0.6, 0.25) + rng.normal(0, 0.07, events)
+            out.append(
+                pd.DataFrame(
+                    dict(
+                        acquisition=acquisition,
+                        panel=panel,
+                        population=population,
+                        x_marker=x_marker,
+                        y_marker=y_marker,
+                        x=x,
+                        y=y,
+                        x_threshold=0.41 if with_threshold else np.nan,
+                        y_threshold=0.43 if with_threshold else np.nan,
+                    )
+                )
+            )
+    return pd.concat(out, ignore_index=True)
+
+
+def _cytometry_qc(populations, subjects, days):
+    out = []
+    names = {"T": ["full", "FMO:CCR7", "FMO:CCR4", "FMO:CXCR4"], "B": ["full", "FMO:CD27"]}
+    panels = list(dict.fromkeys(populations.panel))
+    for index, day in enumerate(days):
+        for subject, role in subjects:
+            for panel in panels:
+                for staining in names.get(panel, ["full"]):
+                    if staining != "full" and index > 2:
+                        continue
+                    clog = 2310 if (index, panel, role) == (4, "T", "patient") else 0
+                    events = 30000 if staining == "full" else 10000
+                    removed = f"margin {120 + index}" + (f"; clog {clog:,}" if clog else "")
+                    out.append(
+                        dict(
+                            acquisition=f"{subject}_run{index + 1}_{panel}"
+                            + ("" if staining == "full" else "_" + staining.replace(":", "_")),
+                            events=events,
+                            events_kept=events - 120 - index - clog,
+                            removed=removed,
+                            verdict="warn" if clog else "pass",
+                            reason="8.1 % of events removed" if clog else None,
+                            margin_events=120 + index,
+                            time_removed=clog,
+                            doublet_percent=3.2,
+                            notes=None,
+                            subject=subject,
+                            role=role,
+                            day=day,
+                            panel=panel,
+                            staining=staining,
+                            batch=f"run{index + 1}",
+                        )
+                    )
+    return pd.DataFrame(out)
+
+
+def _response(dose, ic50, hill=1.1, bottom=12.0):
+    return bottom + (100 - bottom) / (1 + (dose / ic50) ** hill)
+
+
+def _plates(subjects, days, rng):
+    wells, curves, fitted, contrasts, quality = [], [], [], [], []
+    for index, day in enumerate(days):
+        for subject, role in subjects:
+            plate, curve = f"{subject}_run{index + 1}", f"{subject} day {day}"
+            base = 14 if role == "patient" else 5
+            ic50 = base * (1 - 0.6 * (dip(day) if role == "patient" else 0))
+            ic50 *= np.exp(rng.normal(0, 0.1))
+            censored = role == "patient" and day == -14
+            bottom = 58 if censored else 12
+            layout = [("sample", dose) for dose in DOSES for _ in range(3)]
+            layout += (
+                [("control", 0.0)] * 6 + [("unstimulated", np.nan)] * 6 + [("blank", np.nan)] * 3
+            )
+            for number, (kind, dose) in enumerate(layout):
+                response = {"control": 100.0, "unstimulated": 0.0, "blank": -4.0}.get(kind)
+                if response is None:
+                    response = _response(dose, ic50, bottom=bottom)
+                value = max(900 + 380 * response * (1 + rng.normal(0, 0.07)), 40)
+                outlier = (index, number, role) == (3, 8, "patient")
+                value = value * 2.1 if outlier else value
+                wells.append(
+                    dict(
+                        plate=plate,
+                        well="ABCDEFGH"[number // 12] + str(number % 12 + 1),
+                        subject=subject,
+                        role=role,
+                        day=day,
+                        drug="methylprednisolone",
+                        dose=dose,
+                        dose_unit="ng/ml",
+                        well_role=kind,
+                        value=round(value),
+                        readout="cpm",
+                        flag="outlier" if outlier else None,
+                        response=(value - 900) / 380 if kind in ("sample", "control") else np.nan,
+                    )
+                )
+            dose = np.concatenate([[0], np.geomspace(DOSES[0], DOSES[-1], 60)])
+            value = _response(np.maximum(dose, 1e-9), ic50, bottom=bottom)
+            fitted.append(
+                pd.DataFrame(
+                    dict(curve=curve, dose=dose, fitted=value, low=value - 4, high=value + 4)
+                )
+            )
+            absolute = np.nan if censored else ic50 * 1.3
+            curves.append(
+                dict(
+                    curve=curve,
+                    subject=subject,
+                    role=role,
+                    day=day,
+                    drug="methylprednisolone",
+                    dose_unit="ng/ml",
+                    model="four_parameter",
+                    top=100.0,
+                    bottom=bottom,
+                    hill_slope=1.1,
+                    relative_ic50=ic50,
+                    relative_ic50_low=ic50 / 1.3,
+                    relative_ic50_high=ic50 * 1.3,
+                    absolute_ic50=absolute,
+                    absolute_ic50_low=absolute / 1.35,
+                    absolute_ic50_high=absolute * 1.4,
+                    imax_top_dose=100 - bottom - 1,
+                    imax_plateau=100 - bottom,
+                    call="censored" if censored else "determined",
+                    reason="> 250 ng/ml: the fitted curve stays above 50 % of control at the top dose"
+                    if censored
+                    else None,
+                    relative_call="determined",
+                    relative_reason=None,
+                    plate=plate,
+                    n_wells=33,
+                    residual_sd=5.1,
+                    top_dose=250.0,
+                    log10_relative_ic50_se=0.05,
+                    log10_absolute_ic50_se=0.06,
+                )
+            )
+            if day > 0:
+                for kind in ("absolute", "relative"):
+                    ratio = ic50 / base
+                    contrasts.append(
+                        dict(
+                            curve=curve,
+                            reference=f"{subject} baseline",
+                            ic50_kind=kind,
+                            ratio=ratio,
+                            ratio_low=ratio / 1.35,
+                            ratio_high=ratio * 1.35,
+                            f=4.2,
+                            p_value=0.0123 if ratio < 0.7 else 0.4,
+                            aicc_difference=3.1,
+                            subject=subject,
+                            role=role,
+                            day=day,
+                            drug="methylprednisolone",
+                            reason=None,
+                        )
+                    )
+            quality.append(
+                dict(
+                    plate=plate,
+                    subject=subject,
+                    role=role,
+                    day=day,
+                    replicate_cv_percent=7.1,
+                    replicate_cv_max_percent=12.0,
+                    control_cv_percent=6.0,
+                    z_prime=0.61,
+                    stimulation_index=24.0,
+                    edge_effect_percent=-6.2,
+                    row_drift_percent=1.3,
+                    column_drift_percent=-0.4,
+                    blank_mean=42.0,
+                    blank_percent_of_control=0.1,
+                    outlier_wells="A9" if day == 7 and role == "patient" else None,
+                    unreadable_wells=None,
+                    verdict="warn" if day == 42 else "pass",
+                    reason="edge effect -16 %" if day == 42 else None,
+                )
+            )
+    return dict(
+        wells=pd.DataFrame(wells),
+        curves=pd.DataFrame(curves),
+        fitted=pd.concat(fitted, ignore_index=True),
+        contrasts=pd.DataFrame(contrasts) if contrasts else pd.DataFrame(columns=CONTRASTS),
+        plate_qc=pd.DataFrame(quality),
+    )
+
+
+CONTRASTS = ["curve", "reference", "ic50_kind", "ratio", "ratio_low", "ratio_high", "f", "p_value"]
+CONTRASTS += ["aicc_difference", "subject", "role", "day", "drug", "reason"]
+
+
+CLAIMS = [
+    {
+        "claim": claim,
+        "title": f"{marker} on T cells",
+        "statement": f"{marker} fell, temporarily",
+        "kind": "change",
+        "measurement": "percent_positive",
+        "marker": marker,
+        "populations": [f"{LIVE}/T cells/CD4", f"{LIVE}/T cells/CD8"],
+        "direction": direction,
+        "course": "transient",
+        "window": [1, 60],
+        "return_window": [61, 365],
+        "minimal_change": 0.2,
+    }
+    for claim, marker, direction in (
+        ("C1", "CCR4", "decrease"),
+        ("C2", "CCR7", "increase"),
+        ("C3", "CXCR4", "decrease"),
+    )
+] + [
+    {
+        "claim": "C5",
+        "title": "Steroid sensitivity of PBMC",
+        "statement": "lower doses inhibited proliferation",
+        "kind": "change",
+        "measurement": "absolute_ic50",
+        "direction": "decrease",
+        "course": "any",
+        "window": [1, 120],
+        "minimal_change": 0.2,
+    },
+    {
+        "claim": "C6",
+        "title": "Clinical course",
+        "statement": "no significant clinical benefit; rescue treatment was needed",
+        "kind": "clinical",
+        "score": "disease activity score",
+        "window": [1, 150],
+        "minimal_change": 0.3,
+        "rescue_within": 365,
+    },
+]
+
+
+def _timeline(patient):
+    rows = [("infusion", d, None, "MSC infusion", 1.5, "million cells/kg") for d in (0, 7, 14, 21)]
+    rows += [
+        ("drug", -60, 20, "prednisone", 30, "mg/day"),
+        ("drug", 20, 60, "prednisone", 20, "mg/day"),
+        ("drug", 60, 200, "prednisone", 35, "mg/day"),
+        ("drug", -60, 30, "azathioprine", 100, "mg/day"),
+    ]
+    days = (-28, -1, 14, 28, 42, 70, 105, 150, 180, 210)
+    scores = (310, 322, 300, 280, 290, 305, 318, 330, 220, 180)
+    rows += [
+        ("score", d, None, "disease activity score", s, "points")
+        for d, s in zip(days, scores, strict=True)
+    ]
+    rows += [
+        ("procedure", 2, None, "endoscopy", None, None),
+        ("rescue", 160, None, "infliximab", 5, "mg/kg"),
+        ("rescue", 230, None, "autologous HSCT", None, None),
+    ]
+    frame = pd.DataFrame(rows, columns=["kind", "day", "end_day", "name", "value", "unit"])
+    frame.insert(0, "subject", patient)
+    frame["end_day"] = frame.end_day.astype("Int64")
+    return frame[["subject", "day", "end_day", "kind", "name", "value", "unit"]]
+
+
+T_MEASURED = [
+    f"{LIVE}/T cells/{c}{s}" for c in ("CD4", "CD8") for s in ("", "/CD45RA+", "/CD45RA-")
+]
+MEASURED = {
+    "T": (T_MEASURED, ["CCR7", "CCR4", "CXCR4"]),
+    "B": ([f"{LIVE}/B cells/{s}" for s in B_SUBSETS], ["IgM"]),
+}
+PAIRS = {
+    "T": [(f"{LIVE}/T cells/{c}", "CD45RA", "CCR7") for c in ("CD4", "CD8")],
+    "B": [(f"{LIVE}/B cells", "CD27", "IgD")],
+}
+PANELS = {
+    "T": {
+        "title": "T cell chemokine receptors",
+        "lineage": "T",
+        "compensation": "fcs",
+        "gates": {"source": "template", "file": "gates_T.yaml"},
+        "markers": {
+            "CD4": {"channel": "BV786-A", "fluorochrome": "BV786", "purpose": "lineage"},
+            "CCR7": {
+                "channel": "PE-A",
+                "fluorochrome": "PE",
+                "purpose": "chemokine receptor",
+                "threshold": "fmo",
+            },
+        },
+    },
+    "B": {
+        "title": "B cell subsets",
+        "lineage": "B",
+        "compensation": "fcs",
+        "gates": {"source": "template", "file": "gates_B.yaml"},
+        "markers": {"CD27": {"channel": "BV421-A", "threshold": "fmo"}},
+    },
+}
+
+
+def _one_day(rng, texts):
+    """Donors' tissues on one day, gates of a workspace, no thresholds: several acquisitions each."""
+    names = ["412C_Blood", "412C_BM", "423_Liver", "423_Lung", "428_Lung", "390C_Liver"]
+    if texts:
+        names[0] = TRICKY
+    tree = {
+        "B cells": ("", 0.2),
+        "non-B": ("", 0.75),
+        "non-B/T cells": ("non-B", 0.6),
+        "non-B/T cells/CD4": ("non-B/T cells", 0.45),
+        "non-B/T cells/CD4/CD4 | Naive": ("non-B/T cells/CD4", 0.3),
+        "non-B/T cells/CD4/CD4 | CM": ("non-B/T cells/CD4", 0.2),
+        "non-B/T cells/CD4/CD4 | EM": ("non-B/T cells/CD4", 0.45),
+        "non-B/T cells/CD8": ("non-B/T cells", 0.4),
+        "non-B/T cells/CD8/CD8 | Naive": ("non-B/T cells/CD8", 0.0),
+        "non-B/T cells/CD8/CD8 | EM": ("non-B/T cells/CD8", 0.7),
+    }
+    populations, markers = [], []
+    for name in names:
+        info = dict(acquisition=name, subject=name[:4], role="patient", day=0, panel="T")
+        counts = {"": 600 if "Liver" in name else 12000}
+        for population, (parent, fraction) in tree.items():
+            total = counts[parent]
+            counts[population] = count = int(total * fraction * rng.uniform(0.6, 1.1))
+            low, high = wilson_interval(count, total)
+            populations.append(
+                dict(
+                    **info,
+                    population=population,
+                    parent=parent,
+                    count=count,
+                    parent_count=total,
+                    percent_of_parent=100 * count / total,
+                    percent_of_parent_low=100 * float(low),
+                    percent_of_parent_high=100 * float(high),
+                    gate_origin="imported",
+                )
+            )
+        for cell in ("CD4", "CD8"):
+            for marker in ("CCR7", "CCR4"):
+                markers.append(
+                    dict(
+                        **info,
+                        population=f"non-B/T cells/{cell}",
+                        marker=marker,
+                        percent_positive=np.nan,
+                        percent_positive_low=np.nan,
+                        percent_positive_high=np.nan,
+                        median_all=rng.uniform(200, 900),
+                        median_positive=np.nan,
+                        threshold=np.nan,
+                        flag="no threshold",
+                        count=counts[f"non-B/T cells/{cell}"],
+                        count_positive=np.nan,
+                    )
+                )
+    populations, markers = pd.DataFrame(populations), pd.DataFrame(markers)
+    shapes = markers.assign(percent_positive=40.0)
+    quality = pd.DataFrame(
+        [
+            dict(
+                acquisition=name,
+                events=12000,
+                events_kept=12000,
+                removed=None,
+                verdict="pass",
+                reason=None,
+                margin_events=0,
+                time_removed=0,
+                doublet_percent=np.nan,
+                notes="no Time channel",
+                subject=name[:4],
+                role="patient",
+                day=0,
+                panel="T",
+                staining="full",
+                batch="all",
+            )
+            for name in names
+        ]
+    )
+    return dict(
+        populations=populations,
+        markers=markers,
+        densities=_densities(shapes, rng, with_threshold=False),
+        panels=_panels(
+            populations, {"T": [("non-B/T cells/CD4", "CD45RA", "CCR7")]}, rng, 200, False
+        ),
+        cytometry_qc=quality,
+    )
+
+
+def example(kind: str = "full", texts: bool = False) -> tuple[dict[str, pd.DataFrame], dict]:
+    """The tables by name, and the case."""
+    tables, case = _example(kind, texts)
+    return {name: frame.copy() for name, frame in tables.items()}, copy.deepcopy(case)
+
+
+@functools.cache
+def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
+    rng = np.random.default_rng(7)
+    subjects = [("MSC01", "patient")] + ([("HC01", "control")] if kind != "no_control" else [])
+    days = DAYS
+    tables: dict[str, pd.DataFrame] = {}
+    if kind == "one_day":
+        subjects, days = [("412C", "patient"), ("423_", "patient")], (0,)
+        tables = _one_day(rng, texts)
+    else:
+        if kind != "plates_only":
+            trees = {"T": _tree_t, "B": _tree_b}
+            tables["populations"] = _populations(_rows(subjects, days, rng), trees, rng)
+            tables["markers"] = _markers(_rows(subjects, days, rng), MEASURED, rng)
+            tables["densities"] = _densities(tables["markers"], rng)
+            tables["panels"] = _panels(tables["populations"], PAIRS, rng)
+            tables["cytometry_qc"] = _cytometry_qc(tables["populations"], subjects, days)
+        tables |= _plates(subjects, days, rng)
+        values = measurements(tables.get("populations"), tables.get("markers"), tables["curves"])
+        control = "HC01" if kind != "no_control" else None
+        tables["changes"] = changes(values, control, 0.95)
+        if kind != "plates_only":
+            tables["timeline"] = _timeline("MSC01")
+            tables["claims"] = judge_claims(
+                CLAIMS, tables["changes"], tables["timeline"].to_dict("records"), "MSC01"
+            )
+    if texts:
+        if "timeline" in tables:
+            tables["timeline"].loc[0, "name"] = TRICKY
+        if "claims" in tables:
+            tables["claims"].loc[0, ["sentence", "title"]] = TRICKY
+        if "cytometry_qc" in tables:
+            tables["cytometry_qc"].loc[0, "removed"] = TRICKY
+    settings = {
+        "case": {"title": "Example", "patient": subjects[0][0]},
+        "seed": 2015,
+        **({"timeline": "timeline.tsv"} if "timeline" in tables else {}),
+        "cytometry": {
+            "minimum_events": 100,
+            "fmo_quantile": 0.995,
+            "on_failed_qc": "exclude",
+            "qc": {"remove": ["margin", "time"], "window_z": 6},
+        },
+        "dose_response": {"level": 0.95, "exclude_outlier_wells": False},
+        "longitudinal": {"level": 0.95},
+    }
+    case = {
+        "title": TRICKY if texts else "Crohn's disease treated with IFN-γ pre-treated MSC",
+        "simulated": kind == "full",
+        "scenario": "abstract" if kind == "full" else None,
+        "subjects": [{"subject": s, "role": r} for s, r in subjects],
+        "claims": CLAIMS if "claims" in tables else [],
+        "patient": subjects[0][0],
+        "control": "HC01" if len(subjects) > 1 and kind != "one_day" else None,
+        "panels": {} if kind == "plates_only" else PANELS if kind != "one_day" else ONE_PANEL,
+        "has_plates": kind != "one_day",
+        "has_cytometry": kind != "plates_only",
+        "has_timeline": "timeline" in tables,
+        "has_claims": "claims" in tables,
+        "settings": settings,
+        "inputs": [
+            {
+                "file": f"{'results/simulated' if kind == 'full' else 'raw'}/run{i}/MSC01_T.fcs",
+                "bytes": 1680000 + i,
+                "sha256": f"{i:064x}",
+                "name": f"MSC01_run{i}_T",
+            }
+            for i in range(1, 10)
+        ],
+        "software": {"python": "3.11.2", "pandas": "3.1.1", "flowkit": "1.3.0"},
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+    }
+    return tables, case
+
+
+ONE_PANEL = {
+    "T": {
+        "title": "T cell atlas",
+        "lineage": "T",
+        "compensation": "none",
+        "gates": {"source": "flowjo", "file": "workspace.wsp"},
+        "markers": {"CCR7": {"channel": "FJComp-640 780_60-A", "threshold": "none"}},
+    }
+}
+PLACES = {
+    "fitted": "results/doseresponse/fitted.tsv",
+    "densities": "results/cytometry/run1/densities.tsv",
+    "panels": "results/cytometry/run1/panels.tsv",
+    "timeline": "timeline.tsv",
+}
+
+
+def write_example(folder: Path, kind: str = "full", texts: bool = False) -> dict:
+    """Write tables and case into `folder` as the stages do; returns the case."""
+    tables, case = example(kind, texts)
+    for name, frame in tables.items():
+        write_tsv(frame, Path(folder) / PLACES.get(name, f"results/tables/{name}.tsv"))
+    path = Path(folder) / "results/report/case.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(case, ensure_ascii=False, indent=1), encoding="utf-8")
+    return case

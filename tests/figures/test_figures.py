@@ -1,0 +1,196 @@
+"""The figures: all there, marked as simulated, the same bytes, nothing lost of odd cases and texts."""
+
+import html
+import re
+import time
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from conftest import draw
+from example_tables import TRICKY, example
+
+from immunotrace.figures import FIGURES, lineage, style
+from immunotrace.figures import steroid_sensitivity as steroid
+from immunotrace.figures.groups import read_tables
+from immunotrace.tables import read_tsv, write_tsv
+
+EVERY = [name for names in FIGURES.values() for name in names]
+
+
+def words(svg):
+    """The texts of a figure: matplotlib leaves each, beside its outlines, in a comment."""
+    found = re.findall(r"<!-- (.*?) -->", svg.read_text(encoding="utf-8"), re.DOTALL)
+    return html.unescape("\n".join(found))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_figure_is_there_in_all_forms_and_marked(full, name):
+    ElementTree.parse(full / f"{name}.svg")  # raises where it is not well formed
+    assert (full / f"{name}.pdf").read_bytes().startswith(b"%PDF-")
+    assert (full / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "SIMULATED DATA" in words(full / f"{name}.svg")
+    assert (full / f"{name}.tsv").is_file()
+
+
+@pytest.mark.parametrize("name", [n for n in EVERY if n not in ("b_cells_within",)])
+def test_figure_states_n_or_what_a_point_is(full, name):
+    text = " ".join(words(full / f"{name}.svg").split())
+    assert re.search(r"n = \d|events a panel|plates, one blood draw|Scores: one rating", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("clinical_course", "disease activity score (points)"),
+        ("clinical_course", "day from the first infusion"),
+        ("t_cells_positive", "CCR7+ cells (%)"),
+        ("t_cells_medians", "CCR7 median (a.u.)"),
+        ("b_cells_subsets", "% of B cells"),
+        ("steroid_curves", "methylprednisolone (ng/ml)"),
+        ("steroid_curves", "proliferation (% of control)"),
+        ("steroid_ic50", "inhibition by methylprednisolone (%)"),
+        ("quality_plates", "cpm"),
+    ],
+)
+def test_axes_have_units(full, name, label):
+    assert label in words(full / f"{name}.svg")
+
+
+def test_real_data_are_not_marked_as_simulated(tmp_path):
+    tables, _ = example("no_control")
+    draw(tables, "timeline", tmp_path, simulated=False)
+    assert "SIMULATED" not in words(tmp_path / "clinical_course.svg")
+
+
+def test_same_tables_same_bytes(full, tmp_path):
+    tables, case = example("full")
+    time.sleep(1.1)  # so that a time written in seconds would show
+    draw(tables, "b_cells", tmp_path, case["simulated"])
+    for path in sorted(tmp_path.iterdir()):
+        assert path.read_bytes() == (full / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("kind", ["one_day", "plates_only"])
+@pytest.mark.parametrize("group", FIGURES)
+def test_odd_cases_give_every_figure(tmp_path, kind, group):
+    tables, case = example(kind)
+    draw(tables, group, tmp_path, case["simulated"])
+    assert {path.stem for path in tmp_path.iterdir()} == set(FIGURES[group])
+    for name in FIGURES[group]:
+        rows = (tmp_path / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]
+        assert bool(rows) != ("No data for this figure" in words(tmp_path / f"{name}.svg"))
+
+
+def test_a_patient_without_a_control_is_drawn(tmp_path):
+    tables, _ = example("no_control")
+    draw(tables, "b_cells", tmp_path, simulated=False)
+    text = words(tmp_path / "b_cells_positive.svg")
+    assert "MSC01 (patient)" in text
+    assert "control)" not in text
+
+
+def test_texts_of_files_are_text(tmp_path):
+    tables, _ = example("full", texts=True)
+    draw(tables, "timeline", tmp_path, simulated=True)
+    one_day, _ = example("one_day", texts=True)
+    draw(one_day, "quality", tmp_path, simulated=False)
+    # A comment cannot hold two hyphens, and labels are cut; the beginning tells.
+    assert "<script>alert" in words(tmp_path / "quality_cytometry.svg")
+    tree = ElementTree.parse(tmp_path / "quality_cytometry.svg")
+    assert not [element for element in tree.iter() if element.tag.endswith("script")]
+    assert TRICKY.split()[0] in (tmp_path / "clinical_course.tsv").read_text(encoding="utf-8")
+
+
+def test_missing_glyphs_are_written_as_code_points():
+    assert style.text_of("a\U0001f9ecb").replace("\u200e", "") == "a[U+1F9EC]b"
+    assert style.text_of("µ ≥ 50 % $x$") == "µ ≥ 50 % $x$"
+    assert style.text_of("a\tb\nc") == "a b c"
+
+
+def test_days_keep_their_colour_and_follow_ups_get_lighter():
+    days = [-28, -14, -1, 7, 21, 42, 70, 105, 150]
+    colours = style.day_colours(days)
+    assert len(set(colours.values())) == len(days)
+
+    def channels(day):
+        return [int(colours[day][i : i + 2], 16) for i in (1, 3, 5)]
+
+    assert all(len(set(channels(day))) == 1 for day in days[:3])  # baseline: greys
+    # Relative luminance (WCAG 2): in print without colour the order of days is that of lightness.
+    weights = (0.2126, 0.7152, 0.0722)
+    light = [
+        sum(w * (c / 255) ** 2.2 for w, c in zip(weights, channels(d), strict=True))
+        for d in days[3:]
+    ]
+    assert light == sorted(light)
+
+
+def test_percent_positive_in_the_figure_are_those_of_the_table(full):
+    tables, _ = example("full")
+    data = read_tsv(full / "t_cells_positive.tsv")
+    merged = data.merge(tables["markers"], on=["acquisition", "population", "marker"])
+    assert len(merged) == len(data) == 10 * 2 * 3  # acquisitions, populations, markers
+    assert (merged["value"] == merged["percent_positive"]).all()
+    assert (merged["low"] == merged["percent_positive_low"]).all()
+    # The band is the patient's alone.
+    assert data.loc[data["role"] == "control", "reference_low"].isna().all()
+    assert data.loc[(data["role"] == "patient") & (data["day"] > 0), "reference_low"].notna().all()
+
+
+def test_of_complements_the_positive_one_is_shown(full):
+    shown = set(read_tsv(full / "t_cells_subsets.tsv")["population"].map(style.leaf))
+    assert "CD45RA+" in shown
+    assert "CD45RA-" not in shown
+    assert "singlets" not in shown  # an only child is no subset
+
+
+@pytest.mark.parametrize(("x", "y"), [("CD27", "IgD"), ("IgD", "CD27")])
+def test_quadrants_follow_the_axes(x, y):
+    # Switched memory is CD27+ IgD- whichever marker is on the x axis.
+    right, upper = lineage._quadrants(x, y)["switched memory"]
+    assert {x: right, y: upper} == {"CD27": True, "IgD": False}
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("> 250 ng/ml: the fitted curve stays above 50 % of control at the top dose", (">", 250.0)),
+        ("< 0.1 ng/ml: the fitted curve is below 50 % of control", ("<", 0.1)),
+        ("> 1,000 nM", (">", 1000.0)),
+        (None, (">", 99.0)),
+    ],
+)
+def test_bound_of_a_censored_ic50(reason, expected):
+    assert steroid._bound({"call": "censored", "reason": reason, "top_dose": 99.0}) == expected
+
+
+def test_censored_ic50_is_drawn_as_a_bound(full):
+    data = read_tsv(full / "steroid_ic50.tsv")
+    censored = data[data["bound"].notna()]
+    assert list(censored["value"]) == [250.0]
+    assert list(censored["measurement"]) == ["absolute_ic50"]
+
+
+def test_logicle_ticks_are_where_flowutils_puts_them():
+    transforms = pytest.importorskip("flowutils").transforms
+    import numpy as np
+
+    values = np.array([-1000.0, -100, 0, 100, 1000, 1e4, 1e5, 262144])
+    expected = transforms.logicle(values, None, t=262144, m=4.5, w=0.5, a=0)
+    # A tick is drawn 1.4 inches wide at most: a ten-thousandth of the scale is not to be seen.
+    assert np.allclose(style.logicle_display(values, 262144, 0.5, 4.5, 0), expected, atol=1e-4)
+
+
+def test_several_files_of_a_name_are_one_table(tmp_path):
+    for number in (1, 2):
+        write_tsv(pd.DataFrame({"a": [number]}), tmp_path / f"{number}.tsv")
+    tables = read_tables(
+        {
+            "densities": [tmp_path / "1.tsv", tmp_path / "2.tsv"],
+            "changes": [],
+            "wells": str(tmp_path / "1.tsv"),
+        }
+    )
+    assert list(tables["densities"]["a"]) == [1, 2]
+    assert set(tables) == {"densities", "wells"}
