@@ -18,7 +18,7 @@ report: $(VENV)/run.installed ## run the bundled case and print where its report
 	@echo "        and $(CURDIR)/results/report/report.pdf"
 
 test: $(VENV)/test.installed ## run the tests (6 minutes or less on two cores)
-	@$(BIN)/python -m pytest -q $(TESTS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 lint: $(VENV)/test.installed ## ruff, snakefmt and snakemake --lint
 	@$(BIN)/ruff check .
@@ -53,3 +53,26 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "error: $(PYTHON) lacks the venv module. Install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
+
+# Conda. What the test needs is downloaded once, by hash, as wheels: its tools, a Snakemake that has
+# nothing beside it, and, for a machine without conda, the packages of a local channel.
+CONDA_TEST := $(VENV)/conda
+
+.PHONY: conda-test
+conda-test: $(CONDA_TEST)/made ## run the bundled case in its conda environments (4 minutes on two cores)
+	@$(CONDA_TEST)/tools/bin/python -m pytest -q -s -p no:cacheprovider --basetemp $(CONDA_TEST)/run \
+	  tests/conda/test_lock_worlds.py tests/conda/conda_runs.py
+
+$(CONDA_TEST)/made: requirements/run.lock requirements/conda-test.lock tests/conda/channel.py | $(BIN)/python
+	@rm -rf $(CONDA_TEST)
+	@echo "Making what the conda test needs in $(CONDA_TEST) ..."
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --use-pep517 --no-deps --require-hashes \
+	  -r requirements/run.lock -r requirements/conda-test.lock --wheel-dir $(CONDA_TEST)/wheels
+	@for name in tools snakemake; do $(BIN)/python -m venv $(CONDA_TEST)/$$name || exit 1; done
+	@$(CONDA_TEST)/tools/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --no-index --find-links $(CONDA_TEST)/wheels -r requirements/conda-test.in
+	@$(CONDA_TEST)/snakemake/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --no-index --find-links $(CONDA_TEST)/wheels snakemake
+	@command -v conda >/dev/null || $(CONDA_TEST)/tools/bin/python tests/conda/channel.py \
+	  $(CONDA_TEST)/wheels $(CONDA_TEST)/channel/conda-forge
+	@touch $@

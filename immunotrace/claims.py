@@ -143,11 +143,11 @@ def _judge_series(claim: dict, rows: pd.DataFrame, name: str) -> Answer:
             return Answer(
                 "inconclusive",
                 f"{size}, no more than variation explains; a change of "
-                f"{claim['minimal_change']:.0%} could have been missed.",
+                f"{100 * claim['minimal_change']:g} % could have been missed.",
                 **found,
             )
         why = (
-            f"less than the {claim['minimal_change']:.0%} that count"
+            f"less than the {100 * claim['minimal_change']:g} % that count"
             if extreme["verdict"] == wanted
             else "no more than variation explains"
         )
@@ -211,7 +211,7 @@ def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
     )
     course = (
         f"The {claim['score']} averaged {mean:.3g} on days {min(after)} to {max(after)} against "
-        f"{baseline:.3g} before ({effect:+.0f} %)"
+        f"{baseline:.3g} before ({_signed(effect)} %)"
     )
     rescued = (
         "rescue: " + ", ".join(f"{name} (day {day})" for day, name in rescues)
@@ -273,10 +273,18 @@ def _size(name: str, row: pd.Series) -> str:
     effect, low, high = (_relative(row, c) for c in ("change", "change_low", "change_high"))
     unit = "" if pd.isna(row["unit"]) else f" {row['unit']}"
     verb = "fell" if effect < 0 else "rose"
-    interval = "" if np.isnan(low) else f"; {row['level']:.0%} interval {low:+.0f} to {high:+.0f} %"
+    interval = (
+        ""
+        if np.isnan(low)
+        else f"; {100 * row['level']:g} % interval {_signed(low)} to {_signed(high)} %"
+    )
     if np.isnan(high):
         interval = "; at least, for the curve stays above the highest dose"
     return (
         f"{name} {verb} from {row['baseline']:.3g}{unit} to {row['value']:.3g}{unit} by day "
-        f"{int(row['day'])} ({effect:+.0f} %{interval})"
+        f"{int(row['day'])} ({_signed(effect)} %{interval})"
     )
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.0f}".replace("-", "−")

@@ -9,6 +9,7 @@ from immunotrace.dependencies import code_digest
 from immunotrace.cytometry.thresholds import threshold_rows
 from immunotrace.errors import InputError
 from immunotrace.figures import FIGURES, LINEAGES
+from immunotrace.report import CHAPTERS
 
 ROOT = Path(workflow.basedir)
 
@@ -94,19 +95,16 @@ def memory(wildcards, input, attempt):
 
 def available_chapters():
     lineages = {CASE.panels[row["panel"]]["lineage"] for row in CASE.acquisitions}
-    present = {
-        "summary": True,
+    there = {
         "timeline": CASE.timeline is not None,
         "t_cells": "T" in lineages,
         "b_cells": "B" in lineages,
         "steroid_sensitivity": bool(CASE.plates),
-        "quality": True,
-        "methods": True,
     }
-    return [chapter for chapter, there in present.items() if there]
+    return [chapter for chapter in CHAPTERS if there.get(chapter, True)]
 
 
-CHAPTERS = available_chapters()
+AVAILABLE_CHAPTERS = available_chapters()
 
 CYTOMETRY_TABLES = ["populations", "markers", "cytometry_qc"]
 PLATE_TABLES = ["wells", "plate_qc", "curves", "contrasts"]

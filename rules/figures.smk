@@ -1,6 +1,6 @@
 # Figures from tables alone; one job draws the figures of a chapter.
 
-for group in [chapter for chapter in CHAPTERS if chapter in FIGURES]:
+for group in [chapter for chapter in AVAILABLE_CHAPTERS if chapter in FIGURES]:
 
     rule:
         name:

@@ -54,8 +54,14 @@ rule run_chapter:
 
 rule compile_report:
     input:
-        chapters=expand("results/report/chapters/{chapter}.ipynb", chapter=CHAPTERS),
+        chapters=expand(
+            "results/report/chapters/{chapter}.ipynb", chapter=AVAILABLE_CHAPTERS
+        ),
         case="results/report/case.json",
+        templates=[
+            ROOT / "immunotrace/report/templates" / name
+            for name in ("report.css", "report.js", "report.typ")
+        ],
     output:
         html="results/report/report.html",
         pdf="results/report/report.pdf",

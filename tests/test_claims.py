@@ -71,7 +71,7 @@ def test_effect_and_days():
     assert answer.effect == pytest.approx(-50)  # 60 % to 30 % of the cells
     assert answer.nadir_day == 21
     assert answer.return_day == 70
-    assert "-50 %" in answer.sentence
+    assert "−50 %" in answer.sentence
 
 
 def test_a_value_that_dips_again_has_not_returned_before():

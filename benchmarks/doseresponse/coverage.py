@@ -3,8 +3,9 @@
     python -m benchmarks.doseresponse.coverage [curves a design]
 
 Simulated plates with six stimulated wells without drug and constant normal noise, given in percent of
-the control; falls of 90 % with hill slope -1 over 0.05 to 250. Prints one line a design and the
-range over all. An open end of an interval holds everything beyond it.
+the control; falls of 90 % with hill slope -1 over 0.05 to 250. Prints a Markdown table. "missing":
+curves whose fit gives no interval, which count as covered, for they are reported as not determined;
+"F": tests of two curves with the same truth that find p below 0.05. An open end of an interval holds everything beyond it.
 """
 
 import sys
@@ -13,8 +14,9 @@ from itertools import product
 
 import numpy as np
 
+from immunotrace.doseresponse.batch import Curves, summarise_design
 from immunotrace.doseresponse.contrasts import compare
-from immunotrace.doseresponse.fit import Curves, Fit, fit, summarise_design
+from immunotrace.doseresponse.fit import Fit, fit
 from immunotrace.doseresponse.intervals import effective_dose, effective_dose_interval, quantile
 from immunotrace.doseresponse.models import ABSOLUTE, MODELS, RELATIVE, evaluate, log_dose
 
@@ -62,7 +64,7 @@ def covered(design: Design, count: int, rng: np.random.Generator) -> dict[str, f
         out[f"{name} Wald"] = np.mean(np.abs(estimate - truth) <= error * quantile(found.df, 0.95))
     other, other_found, _ = simulate(design, count, rng)
     for name, at in (("relative", RELATIVE), ("absolute", ABSOLUTE)):
-        p = compare(curves, found, other, other_found, at, 0.95).p_value
+        p = compare(curves, found, other, other_found, at, None).p_value
         out[f"{name} F"] = np.mean(p[np.isfinite(p)] < 0.05)
     return out
 
@@ -72,18 +74,20 @@ def main(count: int) -> None:
     for number, design in enumerate(DESIGNS):
         row = covered(design, count, np.random.default_rng([2015, number]))
         if not rows:
-            print("doses repl. noise  place     ", *(f"{name:>16}" for name in row))
+            print(_line(["doses", "replicates", "noise", "IC50 at", *row]))
+            print(_line(["---"] * (4 + len(row))))
         rows.append(row)
-        print(
-            f"{design.doses:5} {design.replicates:5} {design.noise:4} %  {design.place:10}",
-            *(f"{100 * value:14.1f} %" for value in row.values()),
-            flush=True,
-        )
-    print(f"{count} curves a design; sampling error of one figure at 95 %: "
-          f"{100 * (0.95 * 0.05 / count) ** 0.5:.1f} %")  # fmt: skip
-    for name in rows[0]:
-        values = [100 * row[name] for row in rows]
-        print(f"{name:>16}: {min(values):5.1f} to {max(values):5.1f} %, mean {np.mean(values):.1f} %")
+        cells = [design.doses, design.replicates, f"{design.noise} %", design.place]
+        print(_line([*cells, *(f"{100 * value:.1f}" for value in row.values())]), flush=True)
+    for name, function in (("lowest", min), ("mean", np.mean), ("highest", max)):
+        values = [function([100 * row[column] for row in rows]) for column in rows[0]]
+        print(_line([name, "", "", "", *(f"{value:.1f}" for value in values)]))
+    error = 100 * (0.95 * 0.05 / count) ** 0.5
+    print(f"\nPercent of {count:,} curves a design; standard error of one figure {error:.1f}.")
+
+
+def _line(cells) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 if __name__ == "__main__":

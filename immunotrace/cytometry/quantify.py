@@ -53,6 +53,10 @@ DENSITY_COLUMNS = (
     "bin_high",
     "count",
     "threshold_display",
+    "logicle_t",
+    "logicle_w",
+    "logicle_m",
+    "logicle_a",
 )
 PANEL_COLUMNS = (
     "acquisition",
@@ -336,6 +340,7 @@ def density_rows(
     from immunotrace.cytometry.template import logicle
 
     names = {key: base[key] for key in ("acquisition", "panel")}
+    axis = {f"logicle_{key.lower()}": value for key, value in scale.items()}
     out = []
     for marker, everywhere in values.items():
         display = np.clip(logicle(everywhere, scale), _BINS[0], _BINS[-1])
@@ -352,6 +357,7 @@ def density_rows(
                         "bin_high": round(float(_BINS[i + 1]), 6),
                         "count": int(count),
                         "threshold_display": cut,
+                        **axis,
                     }
                 )
     return out

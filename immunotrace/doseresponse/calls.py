@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtrc
 
-from immunotrace.doseresponse.fit import Curves, Fit
+from immunotrace.doseresponse.batch import Curves
+from immunotrace.doseresponse.fit import Fit
 from immunotrace.doseresponse.models import (
     ABSOLUTE,
     BOTTOM,
@@ -48,6 +49,17 @@ def no_effect_p(curves: Curves, found: Fit) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         f = (constant - found.rss) / extra / found.variance
     return fdtrc(extra, np.maximum(found.df, 1), np.maximum(f, 0.0))
+
+
+def lack_of_fit_p(curves: Curves, found: Fit) -> np.ndarray:
+    """P value of the F test of each fit against one mean a dose, (curves,); NaN without replicates."""
+    doses = np.sum(curves.weight > 0, axis=0)
+    between, within = doses - len(found.free), curves.wells - doses
+    testable = (between > 0) & (within > 0) & (curves.scatter > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f = (found.rss - curves.scatter) / between / (curves.scatter / within)
+    p = fdtrc(np.maximum(between, 1), np.maximum(within, 1), np.maximum(f, 0.0))
+    return np.where(testable, p, np.nan)
 
 
 def unidentified(curves: Curves, found: Fit, level: float) -> list[str]:

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from immunotrace.doseresponse.fit import Curves, Fit, refit
+from immunotrace.doseresponse.batch import Curves
+from immunotrace.doseresponse.fit import Fit, refit
 from immunotrace.doseresponse.intervals import effective_dose, profile_interval
-from immunotrace.doseresponse.joint import aicc, f_test
-from immunotrace.doseresponse.models import MIDPOINT, Level
+from immunotrace.doseresponse.joint import aicc, f_test, fit_jointly
+from immunotrace.doseresponse.models import BOTTOM, MIDPOINT, SLOPE, TOP, Level
 
 _FARTHEST_RATIO = np.log(1e6)
 
@@ -29,12 +30,18 @@ class Ratios:
 
 
 def compare(
-    curves: Curves, found: Fit, reference: Curves, reference_fit: Fit, at: Level, level: float
+    curves: Curves,
+    found: Fit,
+    reference: Curves,
+    reference_fit: Fit,
+    at: Level,
+    level: float | None,
 ) -> Ratios:
     """Effective dose of each curve over that of the reference curve in the same column.
 
     Both curves are fitted together, with parameters of their own and one residual variance; the
-    reduced model of the F test gives them one effective dose in common.
+    reduced model of the F test gives them one effective dose in common. Without `level` there are
+    no intervals.
     """
     model = found.model
     estimate, error = effective_dose(found, at)
@@ -60,16 +67,47 @@ def compare(
             ],
         ]
         full = refit(model, groups, start, places, level=at)
-        common = start.copy()
-        common[difference] = 0.0
-        reduced = refit(model, groups, common, places, (difference,), at)
-        limits = np.full(usable.size, -_FARTHEST_RATIO), np.full(usable.size, _FARTHEST_RATIO)
-        low, high = profile_interval(
-            groups, full, places, at, difference,
-            np.hypot(error, reference_error)[usable], limits, level,
-        )  # fmt: skip
+        reduced = _common(model, groups, start, places, at, difference)
         out["f"][usable], out["p_value"][usable] = f_test(reduced, full)
-        out["ratio"][usable] = np.exp(full.theta[difference])
-        out["low"][usable], out["high"][usable] = np.exp(low), np.exp(high)
         out["aicc_difference"][usable] = aicc(reduced) - aicc(full)
+        out["ratio"][usable] = np.exp(full.theta[difference])
+        if level is not None:
+            error = np.hypot(error, reference_error)[usable]
+            limits = np.full(usable.size, -_FARTHEST_RATIO), np.full(usable.size, _FARTHEST_RATIO)
+            low, high = profile_interval(groups, full, places, at, difference, error, limits, level)
+            out["low"][usable], out["high"][usable] = np.exp(low), np.exp(high)
     return Ratios(**out)
+
+
+def _common(model, groups, start, places, at, difference) -> Fit:
+    """The fit with one effective dose: the best from each curve's own and from half-way between."""
+    pairs = start.shape[1]
+    starts = []
+    for share in (0.0, 0.5, 1.0):
+        theta = start.copy()
+        theta[MIDPOINT] += share * start[difference]
+        theta[difference] = 0.0
+        starts.append(theta)
+    columns = np.tile(np.arange(pairs), len(starts))
+    several = [group.take(columns) for group in groups]
+    found = refit(model, several, np.concatenate(starts, axis=1), places, (difference,), at)
+    best = found.rss.reshape(len(starts), pairs).argmin(axis=0)
+    return found.take(best * pairs + np.arange(pairs))
+
+
+def same_shape_p(
+    curves: Curves, found: Fit, reference: Curves, reference_fit: Fit
+) -> dict[str, np.ndarray]:
+    """P values of F tests that both curves of a pair have a parameter in common: top, bottom, slope.
+
+    Each (pairs,). Such a difference makes a ratio of relative effective doses hard to read.
+    """
+    model, groups, own = found.model, (reference, curves), (reference_fit, found)
+    full = fit_jointly(model, groups, (), own)
+    out = {}
+    for name, i in (("top", TOP), ("bottom", BOTTOM), ("hill_slope", SLOPE)):
+        if i in model.held:
+            out[name] = np.full(found.rss.size, np.nan)
+        else:
+            out[name] = f_test(fit_jointly(model, groups, (i,), own), full)[1]
+    return out

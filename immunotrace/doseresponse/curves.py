@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from immunotrace import baseline
+from immunotrace.doseresponse.batch import Curves
 from immunotrace.doseresponse.calls import (
     CENSORED,
     DETERMINED,
@@ -11,11 +12,13 @@ from immunotrace.doseresponse.calls import (
     Call,
     absolute_call,
     doses_beyond_bends,
+    lack_of_fit_p,
+    no_effect_p,
     relative_call,
     unidentified,
 )
-from immunotrace.doseresponse.contrasts import compare
-from immunotrace.doseresponse.fit import Curves, Fit, fit, summarise
+from immunotrace.doseresponse.contrasts import compare, same_shape_p
+from immunotrace.doseresponse.fit import Fit, fit_wells
 from immunotrace.doseresponse.intervals import (
     effective_dose,
     effective_dose_interval,
@@ -30,18 +33,21 @@ from immunotrace.doseresponse.models import (
     TOP,
     Level,
     Model,
+    evaluate,
     log_dose,
 )
 from immunotrace.errors import InputError
 
 KINDS: dict[str, Level] = {"absolute": ABSOLUTE, "relative": RELATIVE}
 _DRAWN_DOSES = 100
+_AREA_POINTS = 1001
 # An end of an interval farther than this factor from the tested doses is given as open.
 _REPORTED_BEYOND = 10.0
 
 CONTRAST_COLUMNS = [
     "curve", "reference", "ic50_kind", "ratio", "ratio_low", "ratio_high", "f", "p_value",
-    "aicc_difference", "subject", "role", "day", "drug", "reason",
+    "aicc_difference", "subject", "role", "day", "drug", "reason", "top_p", "bottom_p",
+    "hill_slope_p",
 ]  # fmt: skip
 
 
@@ -50,9 +56,12 @@ def fit_curves(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Fit one curve a plate; returns the tables curves, contrasts and fitted.
 
-    `wells`: as `read_plates` makes them. `settings`: `level` of the intervals, `model` (a name in
-    `MODELS`, by default the four-parameter logistic). Responses are percent of the stimulated
-    control; a control well is a zero dose. Contrasts compare every curve from day 0 on with the
+    `wells`: as `read_plates` makes them. `settings`: `level` of the intervals; `model`, a name in
+    `MODELS`, by default the four-parameter logistic; `weights` as for `fit_wells`, by default
+    relative, for replicate counts scatter in proportion to their mean. `residual_sd` is the noise
+    where the curve is highest, in percent of the control. Responses are percent of the stimulated
+    control; a control well is a zero dose. `top_p`, `bottom_p` and `hill_slope_p` of the contrasts
+    are of F tests of one such parameter in common. Contrasts compare every curve from day 0 on with the
     curve through the subject's wells of all days before. `fitted` holds each curve at 101 doses (the
     first is 0) with its pointwise confidence band.
     """
@@ -63,13 +72,15 @@ def fit_curves(
         {**_description(plate), "data": plate} for _, plate in wells.groupby("plate", sort=False)
     ]
     _name_curves(plates)
-    curves = summarise(
+    weights = settings.get("weights", "relative")
+    curves, found = fit_wells(
+        model,
         [_used(plate["data"])["dose"] for plate in plates],
         [_used(plate["data"])["response"] for plate in plates],
+        weights,
     )
-    found = fit(model, curves)
-    table = _curves_table(model, plates, curves, found, level)
-    contrasts = _contrasts_table(model, plates, curves, found, table, level)
+    table = _curves_table(model, plates, curves, found, level).assign(weights=weights)
+    contrasts = _contrasts_table(model, plates, curves, found, table, level, weights)
     return table, contrasts, _fitted_table(plates, curves, found, table, level)
 
 
@@ -111,6 +122,7 @@ def _curves_table(
     model: Model, plates: list[dict], curves: Curves, found: Fit, level: float
 ) -> pd.DataFrame:
     reasons = unidentified(curves, found, level)
+    no_effect, lack_of_fit = no_effect_p(curves, found), lack_of_fit_p(curves, found)
     doses = {}
     for kind, at in KINDS.items():
         estimate, error = effective_dose(found, at)
@@ -165,7 +177,16 @@ def _curves_table(
             "residual_sd": np.sqrt(found.variance[i]),
             "top_dose": top_dose,
         }
-        rows.append(row | errors)
+        tested = np.sort(np.log(samples["dose"].unique()))
+        grid = np.linspace(tested[0], tested[-1], _AREA_POINTS)[:, None]
+        line = evaluate(model, found.theta[:, [i]], grid)[0][:, 0]
+        tests = {
+            # the fitted response averaged over log dose: 100 is no inhibition
+            "mean_response": np.trapezoid(line, dx=1 / (_AREA_POINTS - 1)),
+            "no_effect_p": no_effect[i],
+            "lack_of_fit_p": lack_of_fit[i],
+        }
+        rows.append(row | errors | tests)
     return pd.DataFrame(rows)
 
 
@@ -183,6 +204,7 @@ def _contrasts_table(
     found: Fit,
     table: pd.DataFrame,
     level: float,
+    weights: str,
 ) -> pd.DataFrame:
     """Every curve after baseline against the pooled curve of the subject's baseline days, by drug."""
     pairs, pooled = [], []
@@ -198,11 +220,15 @@ def _contrasts_table(
             pooled.append(wells)
     if not pairs:
         return pd.DataFrame(columns=CONTRAST_COLUMNS)
-    references = summarise([w["dose"] for w in pooled], [w["response"] for w in pooled])
-    references_fit = fit(model, references)
+    references, references_fit = fit_wells(
+        model, [w["dose"] for w in pooled], [w["response"] for w in pooled], weights
+    )
     reference_reasons = unidentified(references, references_fit, level)
     units = [plates[i]["dose_unit"] for i, _, _ in pairs]
     columns, of = [i for i, _, _ in pairs], [j for _, j, _ in pairs]
+    shapes = same_shape_p(
+        curves.take(columns), found.take(columns), references.take(of), references_fit.take(of)
+    )
     rows = []
     for kind, at in KINDS.items():
         ratios = compare(
@@ -235,6 +261,8 @@ def _contrasts_table(
                     "aicc_difference": ratios.aicc_difference[n],
                 }
             row |= {key: plate[key] for key in ("subject", "role", "day", "drug")}
+            if not reason:
+                row |= {f"{name}_p": p[n] for name, p in shapes.items()}
             rows.append((i, row | {"reason": reason}))
     rows.sort(key=lambda item: item[0])
     return pd.DataFrame([row for _, row in rows], columns=CONTRAST_COLUMNS)

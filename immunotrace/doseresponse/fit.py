@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from immunotrace.doseresponse.batch import Curves, summarise
+from immunotrace.doseresponse.linear import cholesky, cholesky_solve, scaled
 from immunotrace.doseresponse.models import (
-    ASYMMETRY,
     BOTTOM,
-    LOG_ZERO_DOSE,
     MIDPOINT,
     SLOPE,
     TOP,
@@ -26,6 +26,7 @@ from immunotrace.doseresponse.models import (
     log_dose,
     midpoint_for,
 )
+from immunotrace.doseresponse.starts import grid_starts
 
 # group -> model parameter -> the parameters added up for it
 Places = Sequence[Sequence[tuple[int, ...]]]
@@ -33,60 +34,21 @@ Places = Sequence[Sequence[tuple[int, ...]]]
 ITERATIONS = 400
 _FIRST_ITERATIONS = 8  # most fits need no more; the others go on together
 BLOCK = 1024  # problems advanced at once: their arrays stay in the processor's cache
-_GRID_BLOCK = 128  # the same, where each problem has hundreds of grid points
 _CONVERGED = 1e-15  # predicted decrease of the residual sum of squares, relative to it
 _PERFECT = 1e-30  # the same, relative to the sum of squares of the responses
 _ROUNDING = 1e-9  # below this relative decrease a comparison of two sums is within their rounding
 _NEAR = 0.1  # below this relative decrease the quadratic model holds
 _LARGEST_DAMPING = 1e14
+_REWEIGHTINGS = 4
+_LEAST_NOISE = 0.05  # of the noise where the curve is highest
 _TRIAL_ITERATIONS = 24  # for each of several starts, before the best is followed alone
-_FAR_STARTS = np.array([3.0, 10.0, 30.0, 60.0])  # in log dose, from the widest other starts
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Dose means of a batch of curves.
-
-    mean: (doses, curves); log_dose, weight: the same, or (doses, 1) where all curves have one
-    design; weight is 0 where a curve has fewer doses. wells, scatter: (curves,), the number of wells
-    and the weighted sum of squares within doses.
-    """
-
-    log_dose: np.ndarray
-    mean: np.ndarray
-    weight: np.ndarray
-    wells: np.ndarray
-    scatter: np.ndarray
-
-    def take(self, columns) -> "Curves":
-        one_design = self.log_dose.shape[1] == 1
-        return Curves(
-            self.log_dose if one_design else self.log_dose[:, columns],
-            self.mean[:, columns],
-            self.weight if one_design else self.weight[:, columns],
-            self.wells[columns],
-            self.scatter[columns],
-        )
-
-    def tested_range(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest log dose above zero of every curve, each (curves,)."""
-        tested = (self.weight > 0) & (self.log_dose > LOG_ZERO_DOSE)
-        low = np.where(tested, self.log_dose, np.inf).min(axis=0)
-        high = np.where(tested, self.log_dose, -np.inf).max(axis=0)
-        return np.broadcast_to(low, self.wells.shape), np.broadcast_to(high, self.wells.shape)
-
-    def log_doses_of(self, i: int) -> np.ndarray:
-        """The log doses of curve `i`, ascending."""
-        column = 0 if self.log_dose.shape[1] == 1 else i
-        return np.sort(self.log_dose[self.weight[:, column] > 0, column])
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Fits of a batch: theta (parameters, curves), rss and df (curves,), information J'WJ.
+    """Fits of a batch: theta (parameters, curves), rss, df and converged (curves,).
 
-    `free` lists the estimated parameters, in the order of the axes of `information`
-    (free, free, curves). `log_dose` of `level` stands in place of the midpoint where one is given.
+    `information` is J'WJ of the estimated parameters, (free, free, curves), in the order of `free`.
     """
 
     model: Model
@@ -125,8 +87,8 @@ class Fit:
 
         Rows of held parameters are 0; NaN where J'WJ is singular.
         """
-        scaled, scale = _scaled(self.information)
-        factor = cholesky(scaled)
+        matrix, scale = scaled(self.information)
+        factor = cholesky(matrix)
         identity = np.repeat(np.eye(len(self.free))[:, :, None], self.rss.size, axis=2)
         inverse = cholesky_solve(factor, identity) * scale[:, None] * scale[None]
         out = np.zeros((len(self.theta), len(self.theta), self.rss.size))
@@ -135,56 +97,12 @@ class Fit:
 
     def condition(self) -> np.ndarray:
         """Condition number of J'WJ scaled to a unit diagonal, (curves,); large: not identifiable."""
-        scaled, _ = _scaled(self.information)
-        finite = np.all(np.isfinite(scaled), axis=(0, 1))
-        eigenvalues = np.linalg.eigvalsh(np.where(finite, scaled, 0).transpose(2, 0, 1))
+        matrix, _ = scaled(self.information)
+        finite = np.all(np.isfinite(matrix), axis=(0, 1))
+        eigenvalues = np.linalg.eigvalsh(np.where(finite, matrix, 0).transpose(2, 0, 1))
         with np.errstate(divide="ignore", invalid="ignore"):
             condition = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0)
         return np.where(finite, condition, np.inf)
-
-
-def summarise(dose: Sequence, response: Sequence, weight: Sequence | None = None) -> Curves:
-    """Reduce the wells of each curve to dose means.
-
-    `dose`, `response` and `weight` (1 by default) hold one one-dimensional array a curve, one value
-    a well; a dose of 0 is allowed. Raises ValueError where a value is missing or not finite.
-    """
-    if weight is None and all(np.array_equal(doses, dose[0]) for doses in dose[1:]):
-        return summarise_design(dose[0], np.array(response, float))
-    columns = []
-    for i, (doses, responses) in enumerate(zip(dose, response, strict=True)):
-        doses, responses = np.asarray(doses, float), np.asarray(responses, float)
-        weights = np.ones(doses.size) if weight is None else np.asarray(weight[i], float)
-        if not (doses.shape == responses.shape == weights.shape and np.isfinite(responses).all()):
-            raise ValueError("each well needs a finite response, a dose and a weight")
-        levels, place = np.unique(doses, return_inverse=True)
-        total = np.bincount(place, weights)
-        mean = np.bincount(place, weights * responses) / total
-        scatter = np.sum(weights * (responses - mean[place]) ** 2)
-        columns.append((log_dose(levels), mean, total, doses.size, scatter))
-    rows = max(len(column[0]) for column in columns)
-    stacked = [
-        np.array([np.pad(column[j], (0, rows - len(column[j]))) for column in columns]).T
-        for j in range(3)
-    ]
-    wells = np.array([column[3] for column in columns])
-    return Curves(*stacked, wells, np.array([column[4] for column in columns]))
-
-
-def summarise_design(dose: np.ndarray, response: np.ndarray) -> Curves:
-    """Reduce curves of one design to dose means: `dose` (wells,), `response` (curves, wells)."""
-    dose, response = np.asarray(dose, float), np.asarray(response, float)
-    if response.ndim != 2 or response.shape[1:] != dose.shape or not np.isfinite(response).all():
-        raise ValueError("each well needs a finite response and a dose")
-    levels, place = np.unique(dose, return_inverse=True)
-    count = np.bincount(place).astype(float)
-    member = (place == np.arange(levels.size)[:, None]) / count[:, None]
-    mean = member @ response.T
-    scatter = np.zeros(len(response))
-    for well, row in enumerate(place):
-        scatter += (response[:, well] - mean[row]) ** 2
-    wells = np.full(len(response), dose.size)
-    return Curves(log_dose(levels)[:, None], mean, count[:, None], wells, scatter)
 
 
 def fit(model: Model, curves: Curves, iterations: int = ITERATIONS) -> Fit:
@@ -194,6 +112,32 @@ def fit(model: Model, curves: Curves, iterations: int = ITERATIONS) -> Fit:
     """
     starts, columns = grid_starts(model, curves)
     return _upright(best_of_starts(model, [curves], starts, columns, None, iterations))
+
+
+def fit_wells(
+    model: Model, dose: Sequence, response: Sequence, weights: str = "constant"
+) -> tuple[Curves, Fit]:
+    """Fit curves given by wells (as for `summarise`) with one of two kinds of noise.
+
+    `weights`: "constant" for noise of one size; "relative" for noise in proportion to the response,
+    as counts of cells have it: weights 1 / fitted^2 from a fit before, repeated until they settle
+    (Carroll & Ruppert 1988, Transformation and Weighting in Regression, chapter 2). Weights are 1
+    where the curve is highest, so the residual variance is that of the noise there. Noise does not
+    vanish with the response: below a twentieth of the highest it is that of a twentieth.
+    """
+    curves = summarise(dose, response)
+    found = fit(model, curves)
+    if weights == "constant":
+        return curves, found
+    for _ in range(_REWEIGHTINGS):
+        several = []
+        for i, doses in enumerate(dose):
+            fitted = evaluate(model, found.theta[:, [i]], log_dose(doses)[:, None])[0][:, 0]
+            size = np.maximum(np.abs(fitted) / np.abs(fitted).max(), _LEAST_NOISE)
+            several.append(1 / size**2)
+        curves = summarise(dose, response, several)
+        found = fit(model, curves)
+    return curves, found
 
 
 def best_of_starts(
@@ -354,13 +298,15 @@ def _minimise(normal, groups, theta, free, power, iterations):
         np.zeros(problems, bool),
     )
     pending, budget = np.arange(problems), _FIRST_ITERATIONS
-    while pending.size and iterations > 0:
-        budget = min(budget, iterations)
-        blocks = np.array_split(pending, -(-pending.size // BLOCK))
-        left = [_advance(normal, groups, state, block, free, power, budget) for block in blocks]
-        pending = np.concatenate(left)
-        iterations -= budget
-        budget *= 2
+    # A step too far may overflow: its sum of squares is then infinite and it is not taken.
+    with np.errstate(over="ignore", invalid="ignore"):
+        while pending.size and iterations > 0:
+            budget = min(budget, iterations)
+            blocks = np.array_split(pending, -(-pending.size // BLOCK))
+            left = [_advance(normal, groups, state, block, free, power, budget) for block in blocks]
+            pending = np.concatenate(left)
+            iterations -= budget
+            budget *= 2
     return state.theta, state.rss, state.information, state.converged
 
 
@@ -422,8 +368,9 @@ def _advance(normal, groups, state, block, free, power, iterations):
         within_rounding = decrease <= _ROUNDING * rss
         better = (trial_rss < rss) | (within_rounding & (trial_rss <= rss * (1 + _ROUNDING)))
         better &= ~finished
+        # A step that damping keeps short has not arrived.
         arrived = decrease <= _CONVERGED * rss + _PERFECT * power
-        done |= arrived & near
+        done |= arrived & near & (damping < 1)
         np.copyto(theta, trial, where=better)
         if better.all():
             gradient, information, bend = trial_rest
@@ -451,44 +398,6 @@ def _step(gradient, matrix, diagonal, damping):
     return np.where(usable, step, 0.0), np.where(usable, decrease, np.inf)
 
 
-def _scaled(matrix):
-    """Symmetric matrices (n, n, problems) scaled to a unit diagonal, and the scale (n, problems)."""
-    diagonal = np.einsum("iin->in", matrix)
-    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    return matrix * scale[:, None] * scale[None], scale
-
-
-def cholesky(matrix):
-    """Lower Cholesky factors of (n, n, problems); NaN where a matrix is not positive definite.
-
-    What is above the diagonal means nothing.
-    """
-    factor = matrix.copy()
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        for j in range(len(factor)):
-            pivot = factor[j, j]
-            pivot[~(pivot > 0)] = np.nan
-            factor[j:, j] /= np.sqrt(pivot)
-            for i in range(j + 1, len(factor)):
-                factor[i:, i] -= factor[i:, j] * factor[i, j]
-    return factor
-
-
-def cholesky_solve(factor, right):
-    """Solve with the factors of `cholesky`; `right` is (n, problems) or (n, m, problems)."""
-    out = np.array(right, float)
-    size = len(factor)
-    wide = (slice(None),) + (None,) * (out.ndim - 2)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for j in range(size):
-            out[j] /= factor[j, j]
-            out[j + 1 :] -= factor[j + 1 :, j][wide] * out[j]
-        for j in reversed(range(size)):
-            out[j] /= factor[j, j]
-            out[:j] -= factor[j, :j][wide] * out[j]
-    return out
-
-
 def _upright(found: Fit) -> Fit:
     """Of the two equal forms of a symmetric model, the one with the top above the bottom."""
     if not found.model.symmetric:
@@ -502,89 +411,3 @@ def _upright(found: Fit) -> Fit:
     swapped = found.information[np.ix_(order, order)] * (sign[:, None] * sign)[:, :, None]
     information[:, :, swap] = swapped[:, :, swap]
     return replace(found, theta=theta, information=information)
-
-
-def grid_starts(model: Model, curves: Curves) -> tuple[np.ndarray, np.ndarray]:
-    """Starts for `best_of_starts`: (parameters, starts), and the curve of each start, sorted.
-
-    A start is a point of a grid over slope and midpoint (and asymmetry), with bottom and top by linear
-    least squares, that is better than its neighbours: at its slope over all midpoints, and at the
-    next slopes.
-    """
-    if curves.log_dose.shape[1] == 1:
-        first, member = [0], np.zeros(curves.wells.size, int)
-    else:
-        design = np.concatenate([curves.log_dose, curves.weight])
-        _, first, member = np.unique(design, axis=1, return_index=True, return_inverse=True)
-    starts, places = [], []
-    for i, column in enumerate(first):
-        columns = np.flatnonzero(member == i)
-        log_doses, weight = curves.log_dose[:, column], curves.weight[:, column]
-        for grid in _grids(model, log_doses, weight):
-            basis = _basis(model, grid, log_doses, weight)
-            for block in np.array_split(columns, -(-columns.size // _GRID_BLOCK)):
-                found, which = _peaks(model, grid, basis, weight, curves.mean[:, block])
-                starts.append(found)
-                places.append(block[which])
-    starts, places = np.concatenate(starts, axis=1), np.concatenate(places)
-    order = np.argsort(places, kind="stable")
-    return starts[:, order], places[order]
-
-
-def _grids(model, log_doses, weight):
-    """Grids of parameters, each (parameters, slopes, midpoints): one a sign and asymmetry."""
-    tested = np.unique(log_doses[(weight > 0) & (log_doses > LOG_ZERO_DOSE)])
-    reach = max(np.ptp(tested), 1.0) if tested.size else 1.0
-    spacing = np.median(np.diff(tested)) if tested.size > 1 else reach
-    centre = (tested[0] + tested[-1]) / 2 if tested.size else 0.0
-    # Curves from twenty times wider than the tested range to a step between two doses.
-    slopes = np.geomspace(0.2 / reach, 9 / spacing, 20)
-    # Evenly over the tested doses and beyond, then far out, where curves without a plateau begin.
-    near = np.linspace(-1, 1, 29) * reach
-    midpoints = centre + np.concatenate([-reach - _FAR_STARTS[::-1], near, reach + _FAR_STARTS])
-    five = model.parameters > ASYMMETRY
-    for sign in (1.0,) if model.symmetric else (1.0, -1.0):
-        for asymmetry in np.log([0.01, 0.1, 0.4, 1, 3, 30]) if five else (0.0,):
-            grid = np.zeros((model.parameters, slopes.size, midpoints.size))
-            grid[SLOPE], grid[MIDPOINT] = sign * slopes[:, None], midpoints
-            grid[TOP] = 1.0
-            if five:
-                grid[ASYMMETRY] = asymmetry
-            yield grid
-
-
-def _basis(model, grid, log_doses, weight):
-    """What `_peaks` needs of a grid: unit directions (doses, points), their lengths, mean shapes."""
-    shape, _, _ = evaluate(model, grid.reshape(model.parameters, -1), log_doses[:, None])
-    offset = np.zeros(shape.shape[1]) if BOTTOM in model.held else weight @ shape / weight.sum()
-    direction = (shape - offset) * np.sqrt(weight)[:, None]
-    length = np.sqrt(np.sum(direction**2, axis=0))
-    usable = length > 1e-14 * np.sqrt(weight.sum())
-    length = np.where(usable, length, 1.0)
-    return np.where(usable, direction / length, 0.0), length, offset
-
-
-def _peaks(model, grid, basis, weight, mean):
-    """The starts in a grid, (parameters, starts), and the curve of each, for curves of one design."""
-    direction, length, offset = basis
-    if BOTTOM in model.held:
-        level = np.full(mean.shape[1], model.held[BOTTOM])
-    else:
-        level = weight @ mean / weight.sum()
-    response = (mean - level) * np.sqrt(weight)[:, None]
-    gain = response.T @ direction
-    if model.symmetric:
-        gain = np.abs(gain, out=gain)
-    gain = gain.reshape(mean.shape[1], *grid.shape[1:])
-    midpoint = gain.argmax(axis=2)
-    profile = np.take_along_axis(gain, midpoint[:, :, None], axis=2)[:, :, 0]
-    padded = np.pad(profile, ((0, 0), (1, 1)), constant_values=-np.inf)
-    curve, slope = np.nonzero((profile > padded[:, :-2]) & (profile >= padded[:, 2:]))
-    point = slope * grid.shape[2] + midpoint[curve, slope]
-    start = grid.reshape(model.parameters, -1)[:, point]
-    span = np.einsum("kn,kn->n", response[:, curve], direction[:, point]) / length[point]
-    if not model.symmetric:
-        span = np.maximum(span, 0.0)
-    start[BOTTOM] = level[curve] - span * offset[point]
-    start[TOP] = start[BOTTOM] + span
-    return start, curve

@@ -11,16 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import stdtrit
 
-from immunotrace.doseresponse.fit import (
-    BLOCK,
-    Curves,
-    Fit,
-    Places,
-    cholesky,
-    cholesky_solve,
-    normal_equations,
-    refit,
-)
+from immunotrace.doseresponse.batch import Curves
+from immunotrace.doseresponse.fit import BLOCK, Fit, Places, normal_equations, refit
+from immunotrace.doseresponse.linear import cholesky, cholesky_solve
 from immunotrace.doseresponse.models import (
     MIDPOINT,
     RELATIVE,
@@ -225,6 +218,28 @@ def _searched_bounds(model, groups, best, places, at, index, side, wanted, dista
         distance[active] = np.where(bracketed, within, inside[active] + further)
         distance[active] = np.minimum(distance[active], room[active])
     return centre + side * bound
+
+
+def bootstrap(found: Fit, curves: Curves, i: int, count: int, seed: int) -> Fit:
+    """`count` fits of curve `i` to new normal noise around its fitted means: a parametric bootstrap.
+
+    Each fit starts from that of the data. The noise has the fit's residual variance; the scatter
+    within doses is drawn too, so the variances of the fits vary as they should.
+    """
+    rng = np.random.default_rng(seed)
+    one, fit_there = curves.take([i]), found.take([i])
+    means, _, _ = evaluate(found.model, fit_there.theta, one.log_dose[:, :1])
+    used = one.weight[:, :1] > 0
+    error = np.sqrt(fit_there.variance / np.where(used, one.weight[:, :1], np.inf))
+    within = int(one.wells[0] - used.sum())
+    resampled = Curves(
+        one.log_dose[:, :1],
+        means + error * rng.standard_normal((means.size, count)),
+        one.weight[:, :1],
+        np.full(count, one.wells[0]),
+        fit_there.variance * (rng.chisquare(within, count) if within else np.zeros(count)),
+    )
+    return refit(found.model, [resampled], np.repeat(fit_there.theta, count, axis=1))
 
 
 def fitted_band(found: Fit, log_doses: np.ndarray, level: float = 0.95):

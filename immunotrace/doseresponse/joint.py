@@ -5,15 +5,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from scipy.special import fdtrc
 
-from immunotrace.doseresponse.fit import (
-    ITERATIONS,
-    Curves,
-    Fit,
-    Places,
-    best_of_starts,
-    fit,
-    refit,
-)
+from immunotrace.doseresponse.batch import Curves
+from immunotrace.doseresponse.fit import ITERATIONS, Fit, Places, best_of_starts, fit, refit
 from immunotrace.doseresponse.models import BOTTOM, SLOPE, TOP, Model
 
 _SCATTERED = 12

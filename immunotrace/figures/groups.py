@@ -81,12 +81,18 @@ def _lineage(
     changes, timeline = tables.get("changes"), tables.get("timeline")
     empty = pd.DataFrame()
     measured = not markers.empty
-    return {
-        f"{group}_subsets": (
-            empty if populations.empty else lineage.subset_data(populations, changes),
+    if populations.empty:
+        subsets = empty, lineage.draw_tree, "no population was counted"
+    elif populations["day"].nunique() == 1:
+        subsets = lineage.tree_data(populations), lineage.draw_tree, "no population was counted"
+    else:
+        subsets = (
+            lineage.subset_data(populations, changes),
             lambda data: lineage.draw_subsets(data, timeline, "95 % Wilson"),
             "no population shares its parent with another",
-        ),
+        )
+    return {
+        f"{group}_subsets": subsets,
         f"{group}_positive": (
             lineage.positive_data(markers, changes) if measured else empty,
             lambda data: lineage.draw_markers(data, timeline, percent=True, interval="95 % Wilson"),

@@ -11,13 +11,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from immunotrace.baseline import LAST_DAY
 from immunotrace.figures import style
 from immunotrace.report.wording import day as day_text
-from immunotrace.report.wording import leaf, number, span
+from immunotrace.report.wording import leaf, number, short_names, span
 
 _KEYS = ["acquisition", "subject", "role", "day"]
 _COURSE = [*_KEYS, "population", "marker", "value", "low", "high", "n", "verdict"]
 _COURSE += ["reference_low", "reference_high"]
+
+_DRAWN_EVENTS = 700  # more are not told apart in a panel of 16 mm
 
 # Which corner of a two-marker panel is which subset: (x positive, y positive).
 _QUADRANTS = {
@@ -116,14 +119,15 @@ def draw_markers(
 ) -> Figure:
     """Marker by marker (rows) in each population (columns), patient and control."""
     populations, markers = list(data["population"].unique()), list(data["marker"].unique())
-    if len(populations) <= 4:
+    names = short_names(populations)
+    if 1 < len(populations) <= 4:
         cells = [[(p, m) for p in populations] for m in markers]
     else:
         every = [(p, m) for m in markers for p in populations]
         cells = [every[i : i + 4] for i in range(0, len(every), 4)]
 
     def title(cell):
-        return f"{style.text_of(cell[1], 16)} in {style.text_of(leaf(cell[0]), 22)}"
+        return f"{style.text_of(cell[1], 16)} in {style.text_of(names[cell[0]], 34)}"
 
     def label(cell):
         marker = style.text_of(cell[1], 16)
@@ -164,6 +168,69 @@ def draw_subsets(data: pd.DataFrame, timeline: pd.DataFrame | None, interval: st
     )
 
 
+def tree_data(populations: pd.DataFrame) -> pd.DataFrame:
+    """Percent of parent of every population, in the order of the gating tree."""
+    rows = populations[populations["percent_of_parent"].notna()]
+    return _renamed(rows, "percent_of_parent", total="parent_count").assign(marker="")
+
+
+def draw_tree(data: pd.DataFrame) -> Figure:
+    """All populations (rows, indented below their parent) in all acquisitions of a single day."""
+    acquisitions = list(dict.fromkeys(data["acquisition"]))
+    rows = _tree_order(data["population"].unique())
+    left = 2.3
+    made = style.grid(
+        1,
+        1,
+        panel_height=0.155 * len(rows),
+        note="Numbers and shades: percent of the parent population, under which the name is indented. Empty: "
+        f"the acquisition has no such gate, or no cell in the parent. n = {span(data['n'])} cells in a "
+        "parent.",
+        left=left,
+        right=max(0.15, style.WIDTH - left - 0.45 * len(acquisitions)),
+        widest=style.WIDTH,
+        bottom=style.category_room(acquisitions),
+        top=0.1,
+        key=False,
+    )
+    axis = made.axes[0][0]
+    shades = style.colour_map("Blues")
+    for row in data.itertuples():
+        place = acquisitions.index(row.acquisition), rows.index(row.population)
+        style.cell(axis, *place, row.value / 100, f"{row.value:.1f}", shades)
+    style.category_axis(axis, acquisitions, labels=True)
+    axis.set(xlim=(-0.5, len(acquisitions) - 0.5), ylim=(len(rows) - 0.5, -0.5), yticks=[])
+    for place, population in enumerate(rows):
+        axis.annotate(
+            style.text_of(leaf(population), 40),
+            (0, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(-left * 72 + 12 + 8 * population.count("/"), 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=5.8,
+        )
+    axis.tick_params(length=0)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    return made.figure
+
+
+def _tree_order(populations: Sequence[str]) -> list[str]:
+    """Every population after its parent and before its parent's next sibling, else as they come."""
+    known = list(populations)
+
+    def below(parent: str) -> list[str]:
+        ordered = []
+        for child in known:
+            if child.rpartition("/")[0] == parent:
+                ordered += [child, *below(child)]
+        return ordered
+
+    tops = [p for p in known if p.rpartition("/")[0] not in known]
+    return [name for top in tops for name in (top, *below(top))]
+
+
 def _draw_courses(data, timeline, cells, title, label, what, interval) -> Figure:
     days = sorted(data["day"].unique())
     over_time = len(days) > 1
@@ -172,7 +239,9 @@ def _draw_courses(data, timeline, cells, title, label, what, interval) -> Figure
     lanes = style.lanes_of(timeline, limits) if over_time else []
     banded = data["reference_low"].notna().any()
     changed = data["verdict"].isin(["decrease", "increase"]).any()
-    left, gap = 0.82 if lanes else 0.55, 0.42
+    left = style.LANE_LEFT if lanes else 0.55
+    # Medians have longer numbers on their axes than percentages.
+    gap = 0.42 if interval else 0.5
     width = style.panel_width(columns, left, 0.15, gap)
     note = f"Points: {what}. "
     note += f"Bars: {interval} interval. " if interval else ""
@@ -195,7 +264,7 @@ def _draw_courses(data, timeline, cells, title, label, what, interval) -> Figure
         column_gap=gap,
         row_gap=0.27,
         title_lines=max(text.count("\n") + 1 for text in titles.values()),
-        bottom=0.36 if over_time else 1.0,
+        bottom=0.36 if over_time else style.category_room(data["acquisition"]),
         lanes=len(lanes),
     )
     names = list(dict.fromkeys(data["acquisition"]))
@@ -220,7 +289,9 @@ def _draw_courses(data, timeline, cells, title, label, what, interval) -> Figure
                 if len(part)
                 else 1
             )
-            axis.set_ylim(0, top * 1.08 if top > 0 else 1)
+            low = np.nanmin([0, part["value"].min(), part["reference_low"].min()])
+            # From zero, and below it where compensation has put a median there.
+            axis.set_ylim(low * 1.08, max(top, 0) * 1.08 if max(top, -low) > 0 else 1)
             axis.locator_params(axis="y", nbins=4)
             axis.yaxis.set_major_formatter(lambda value, _: number(value))
             style.row_lines(axis)
@@ -231,7 +302,7 @@ def _draw_courses(data, timeline, cells, title, label, what, interval) -> Figure
         handles.append(style.band_handle("reference-change band"))
     if changed:
         handles.append(style.changed_handle())
-    style.key(made.figure, handles, left=0.82 if lanes else 0.55)
+    style.key(made.figure, handles, left=style.LANE_LEFT if lanes else 0.55)
     return made.figure
 
 
@@ -294,10 +365,10 @@ def draw_within(data: pd.DataFrame, timeline: pd.DataFrame | None, interval: str
         len(columns),
         panel_height=1.05,
         note=note,
-        left=0.82 if lanes else 0.55,
+        left=style.LANE_LEFT if lanes else 0.55,
         column_gap=0.22,
         row_gap=0.2,
-        bottom=0.36 if over_time else 1.0,
+        bottom=0.36 if over_time else style.category_room(data["acquisition"]),
         lanes=len(lanes),
     )
     names = list(dict.fromkeys(data["acquisition"]))
@@ -340,7 +411,7 @@ def draw_within(data: pd.DataFrame, timeline: pd.DataFrame | None, interval: str
     handles = style.line_handles(
         {style.text_of(leaf(p), 24): colours[p] for p in data["population"].unique()}
     )
-    style.key(made.figure, handles, left=0.82 if lanes else 0.55)
+    style.key(made.figure, handles, left=style.LANE_LEFT if lanes else 0.55)
     return made.figure
 
 
@@ -383,7 +454,7 @@ def draw_densities(data: pd.DataFrame, days: Sequence[int]) -> Figure:
         "Densities of all cells of the population, each of area 1, smoothed over three bins. "
         f"n = {span(data['n'])} cells a curve."
     )
-    if over_time and min(data["day"]) < 0:
+    if over_time and min(data["day"]) <= LAST_DAY:
         note += " Dashed outline: mean of the subject's baseline days."
     note += (
         " Upright line: threshold of the marker; at the right the percentage beyond it."
@@ -392,11 +463,12 @@ def draw_densities(data: pd.DataFrame, days: Sequence[int]) -> Figure:
     )
     rows_per_page = [columns[i : i + 4] for i in range(0, len(columns), 4)]
     layout = [(marker, block) for marker in markers for block in rows_per_page]
-    wide, left, gap = max(len(block) for block in rows_per_page), 0.68 if over_time else 1.3, 0.14
+    names = short_names(populations)
+    wide, left, gap = max(len(block) for block in rows_per_page), 0.68 if over_time else 0.2, 0.14
     width = style.panel_width(wide, left, 0.15, gap)
 
     def title(marker, population, subject):
-        name = f"{style.text_of(marker, 14)} in {style.text_of(leaf(population), 30)}"
+        name = f"{style.text_of(marker, 14)} in {style.text_of(names[population], 34)}"
         return style.wrapped(f"{name}, {style.text_of(subject, 14)}" if over_time else name, width)
 
     titles = {(m, p, s): title(m, p, s) for m in markers for p, s in columns}
@@ -425,7 +497,9 @@ def draw_densities(data: pd.DataFrame, days: Sequence[int]) -> Figure:
             axis.set_title(titles[marker, population, subject])
             style.logicle_axis(axis, part)
             occupied = data[(data["marker"] == marker) & (data["density"] > 0.02)]
-            axis.set_xlim(occupied["bin_low"].min() - 0.02, occupied["bin_high"].max() + 0.1)
+            low, high = occupied["bin_low"].min() - 0.02, occupied["bin_high"].max() + 0.1
+            # Names of acquisitions are written left of the curves, inside the panel.
+            axis.set_xlim(low if over_time else low - 0.5 * (high - low), high)
             if c == 0 and over_time:
                 axis.set_ylabel("day from the first infusion", labelpad=17)
     return made.figure
@@ -436,7 +510,7 @@ def _draw_ridges(axis: Axes, part: pd.DataFrame, colours: dict | None, labels: b
     groups = list(part.groupby(by, sort=bool(colours)))
     step = 1.0
     highest = max((_smooth(rows)[1].max() for _, rows in groups), default=1) or 1
-    before = part[part["day"] < 0] if colours else part.iloc[:0]
+    before = part[part["day"] <= LAST_DAY] if colours else part.iloc[:0]
     for place, (name, rows) in enumerate(groups):
         base = -place * step
         x, y = _smooth(rows)
@@ -444,8 +518,9 @@ def _draw_ridges(axis: Axes, part: pd.DataFrame, colours: dict | None, labels: b
         heights = base + 2.1 * step * y / highest
         axis.fill_between(x, base, heights, color=colour, alpha=0.85, linewidth=0, zorder=place)
         axis.plot(x, heights, color="white", linewidth=0.5, zorder=place)
-        if len(before) and name >= 0:
+        if len(before) and name > LAST_DAY:
             reference_x, reference = _smooth(before)
+            reference = np.where(reference > 0.01 * highest, reference, np.nan)
             axis.plot(
                 reference_x, base + 2.1 * step * reference / highest, color=style.INK, linewidth=0.5,
                 linestyle=(0, (2, 1.2)), zorder=place + 0.1,
@@ -456,14 +531,24 @@ def _draw_ridges(axis: Axes, part: pd.DataFrame, colours: dict | None, labels: b
                 f"{percent[0]:.0f} %", (1, base + 0.12), xycoords=("axes fraction", "data"),
                 ha="right", fontsize=5.4, color=style.INK, zorder=101,
             )  # fmt: skip
-        if labels:
-            text = str(name).replace("-", "−") if colours else style.text_of(name, 24)
+        if labels and colours:
             axis.annotate(
-                text, (0, base + 0.12), xycoords=("axes fraction", "data"), xytext=(-3, 0),
-                textcoords="offset points", ha="right", fontsize=5.8,
+                str(name).replace("-", "−"), (0, base + 0.12), xycoords=("axes fraction", "data"),
+                xytext=(-3, 0), textcoords="offset points", ha="right", fontsize=5.8,
             )  # fmt: skip
-    for threshold in part["threshold_display"].dropna().unique():
-        axis.axvline(threshold, color=style.INK, linewidth=0.7, zorder=100)
+        elif not colours:
+            axis.annotate(
+                style.text_of(name, 20), (0, base + 0.12), xycoords=("axes fraction", "data"),
+                fontsize=5, zorder=101,
+            )  # fmt: skip
+    common = part["threshold_display"].dropna().unique()
+    if len(common) == 1:
+        axis.axvline(common[0], color=style.INK, linewidth=0.7, zorder=100)
+    for place, (_, rows) in enumerate(groups if len(common) > 1 else ()):
+        own = rows["threshold_display"].dropna().unique()
+        axis.vlines(
+            own, -place * step, (1 - place) * step, color=style.INK, linewidth=0.7, zorder=100
+        )
     axis.set_ylim(-(len(groups) - 1) * step - 0.1, 2.3 * step)
     axis.set_yticks([])
     axis.spines["left"].set_visible(False)
@@ -471,10 +556,10 @@ def _draw_ridges(axis: Axes, part: pd.DataFrame, colours: dict | None, labels: b
 
 def _smooth(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Bin centres and densities (mean over acquisitions), a moving mean over three bins."""
-    mean = rows.groupby(["bin_low", "bin_high"], as_index=False)["density"].mean()
-    x = ((mean["bin_low"] + mean["bin_high"]) / 2).to_numpy()
-    y = np.convolve(np.pad(mean["density"].to_numpy(), 1, mode="edge"), np.ones(3) / 3, "valid")
-    return x, y
+    curves = rows["density"].to_numpy().reshape(rows["acquisition"].nunique(), -1)
+    bins = slice(curves.shape[1])
+    x = ((rows["bin_low"] + rows["bin_high"]) / 2).to_numpy()[bins]
+    return x, np.convolve(np.pad(curves.mean(axis=0), 1, mode="edge"), np.ones(3) / 3, "valid")
 
 
 # -- two markers ----------------------------------------------------------------------------------
@@ -487,7 +572,7 @@ def panel_data(
 
     `percent_naive` and so on are those of populations.tsv, from all events of the acquisition.
     """
-    panels = panels.assign(population=panels["population"].fillna(""))
+    panels = _thinned(panels.assign(population=panels["population"].fillna("")))
     rows = panels.merge(acquisitions[_KEYS].drop_duplicates(), on="acquisition", how="left")
     shares = populations[populations["parent"].isin(panels["population"].unique())].assign(
         subset=lambda frame: "percent_" + frame["population"].map(leaf).str.replace(" ", "_")
@@ -504,6 +589,13 @@ def panel_data(
     )
 
 
+def _thinned(panels: pd.DataFrame) -> pd.DataFrame:
+    """Every second, third, ... event of each panel, so that about `_DRAWN_EVENTS` are left."""
+    groups = panels.groupby(["acquisition", "population", "x_marker", "y_marker"], sort=False)
+    step = np.ceil(groups["x"].transform("size") / _DRAWN_EVENTS).astype(int)
+    return panels[groups.cumcount() % step == 0]
+
+
 def draw_panels(data: pd.DataFrame, days: Sequence[int]) -> Figure:
     """One small scatter a day (or acquisition), a row a population and subject."""
     over_time = data["day"].nunique() > 1
@@ -515,7 +607,8 @@ def draw_panels(data: pd.DataFrame, days: Sequence[int]) -> Figure:
             rows += [(kind, subject, own) for subject, own in part.groupby("subject", sort=False)]
         else:
             rows.append((kind, None, part))
-    columns = min(max(own["acquisition"].nunique() for _, _, own in rows), 9)
+    columns = max(own["acquisition"].nunique() for _, _, own in rows)
+    columns = min(columns, 9 if over_time else 6)
     lines = []
     for kind, subject, own in rows:
         names = list(dict.fromkeys(own["acquisition"]))
@@ -541,7 +634,7 @@ def draw_panels(data: pd.DataFrame, days: Sequence[int]) -> Figure:
         left=0.8,
         right=style.WIDTH - 0.8 - columns * size - (columns - 1) * gap,
         column_gap=gap,
-        row_gap=0.1 if over_time else 0.26,
+        row_gap=0.26 if not over_time or len(kinds) > 1 else 0.1,
         bottom=0.3,
         key=False,
         top=0.2,
@@ -558,11 +651,13 @@ def draw_panels(data: pd.DataFrame, days: Sequence[int]) -> Figure:
             colour = colours[day] if over_time else style.PATIENT
             _draw_quadrants(axis, events, kind, colour)
             axis.set(xlim=ends[kind["x_marker"]], ylim=ends[kind["y_marker"]])
-            title = day_text(day) if over_time else style.text_of(names[c], 24)
+            title = day_text(day) if over_time else style.text_of(names[c], 22)
             if r == 0 or not over_time:
-                axis.set_title(title, fontsize=6.3, fontweight="normal", loc="center")
-            if r == len(lines) - 1 and c == (len(names) - 1) // 2:
-                axis.set_xlabel(f"{style.text_of(kind['x_marker'], 20)} fluorescence (a.u.)")
+                size = 6.3 if over_time else 5.6
+                axis.set_title(title, fontsize=size, fontweight="normal", loc="center")
+            last_of_kind = r == len(lines) - 1 or lines[r + 1][0] is not kind
+            if last_of_kind and c == (len(names) - 1) // 2:
+                axis.set_xlabel(f"{style.text_of(kind['x_marker'], 20)} (a.u.)", labelpad=2)
             if c == 0:
                 lead = f"{style.text_of(leaf(kind['population']), 18)}"
                 lead += f", {style.text_of(subject, 14)}" if subject is not None else ""

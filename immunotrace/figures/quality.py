@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 
 from immunotrace.figures import style
 from immunotrace.report.wording import day as day_text
@@ -39,37 +39,20 @@ def draw_cytometry(checks: pd.DataFrame) -> Figure:
         note=f"Numbers and shades: percent of events removed by quality control. n = {len(checks)} "
         f"acquisitions with {span(checks['events_kept'])} events kept.",
         left=1.75,
+        widest=style.WIDTH,
         bottom=0.42 if over_time else 0.1,
         right=0.15 if over_time else 4.4,
         top=0.1,
     )
     axis = made.axes[0][0]
     axis.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(names) - 0.5, -0.5))
-    colours = mpl.colormaps["Blues"]
+    colours = style.colour_map("Blues")
+    darkest = max(np.nanmax(rows["removed_percent"]), 10)
     for row in rows.itertuples():
         x, y = columns.index(row.column), names.index(row.row)
         share = 0.0 if np.isnan(row.removed_percent) else row.removed_percent
-        face = colours(0.04 + 0.7 * min(share / 40, 1))
-        notable = row.verdict != "pass"
-        axis.add_patch(
-            Rectangle(
-                (x - 0.46, y - 0.42),
-                0.92,
-                0.84,
-                facecolor=face,
-                edgecolor=style.VERDICTS.get(row.verdict, style.MUTED) if notable else "none",
-                linewidth=1.3,
-            )
-        )
-        axis.text(
-            x,
-            y + 0.02,
-            f"{share:.1f} %",
-            ha="center",
-            va="center",
-            fontsize=5.6,
-            color="white" if share > 28 else style.INK,
-        )
+        edge = style.VERDICTS.get(row.verdict, style.MUTED) if row.verdict != "pass" else "none"
+        style.cell(axis, x, y, share / darkest, f"{share:.1f} %", colours, edge)
     axis.set_yticks(range(len(names)), [style.text_of(name, 44) for name in names], fontsize=5.8)
     axis.tick_params(length=0)
     labels = [str(c).replace("-", "−") for c in columns]

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from immunotrace.figures import style
 from immunotrace.report.wording import day as day_text
-from immunotrace.report.wording import number
+from immunotrace.report.wording import number, p_value
 
 _HALF = (0, (3, 2))  # the dashes of the line at 50 % of control
 _GAP = 0.55  # decades between the lowest dose and the place of dose zero
@@ -309,7 +309,7 @@ def draw_course(data: pd.DataFrame, timeline: pd.DataFrame | None, level: float)
     banded = data["reference_low"].notna().any()
     censored = (data["bound"] != "").sum()
     missing = data["value"].isna().any()
-    left = 0.82 if lanes else 0.5
+    left = style.LANE_LEFT if lanes else 0.5
     note = (
         f"Points: one plate, one blood draw of one person. Bars: {level * 100:g} % profile-likelihood "
         "interval, to the edge where open; Imax has none. "
@@ -329,7 +329,7 @@ def draw_course(data: pd.DataFrame, timeline: pd.DataFrame | None, level: float)
     drugs = list(data["drug"].unique())
     made = style.grid(
         len(drugs), 3, panel_height=1.7, note=note, left=left, column_gap=0.45, row_gap=0.55,
-        bottom=0.36 if over_time else 1.0, lanes=len(lanes),
+        bottom=0.36 if over_time else style.category_room(data["curve"]), lanes=len(lanes),
     )  # fmt: skip
     for strip in made.strips:
         style.draw_lanes(strip, timeline, lanes, limits, labels=strip is made.strips[0])
@@ -506,6 +506,5 @@ def _ratio(value: float) -> str:
 
 
 def _p_text(p: float) -> str:
-    if pd.isna(p):
-        return ""
-    return "P < 0.001" if p < 0.001 else f"P = {p:.2g}"
+    text = p_value(p)
+    return f"P {text}" if text.startswith("<") else f"P = {text}"

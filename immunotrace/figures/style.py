@@ -20,8 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
+from immunotrace.baseline import LAST_DAY
 from immunotrace.figures.fonts import FAMILY, printable
 from immunotrace.report.wording import leaf, number
 
@@ -31,7 +32,7 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)
 WIDTH = 7.0  # inches: 178 mm
 INK, MUTED, FAINT = "#1f2933", "#6b7580", "#d9dee3"
 PATIENT, CONTROL, BAND, ALERT = "#0b4f8a", "#767676", "#cfe1f2", "#c4451c"
-VERDICTS = {"pass": "#5b8c6e", "warn": "#e69f00", "fail": "#c4451c"}
+VERDICTS = {"pass": "#5b8c6e", "warn": "#b87a00", "fail": "#c4451c"}
 DPI = 250
 
 _RC = {
@@ -117,9 +118,9 @@ def population_colours(populations: Iterable[str]) -> dict[str, str]:
 
 
 def day_colours(days: Sequence[int]) -> dict[int, str]:
-    """One colour a day of the case: greys before the first infusion, then viridis in order of time."""
-    before = sorted(day for day in days if day < 0)
-    after = sorted(day for day in days if day >= 0)
+    """One colour a day of the case: greys for baseline days, then viridis in order of time."""
+    before = sorted(day for day in days if day <= LAST_DAY)
+    after = sorted(day for day in days if day > LAST_DAY)
     greys = np.linspace(0.74, 0.42, len(before)) if len(before) > 1 else [0.62] * len(before)
     colours = {day: mpl.colors.to_hex((g, g, g)) for day, g in zip(before, greys, strict=True)}
     viridis = mpl.colormaps["viridis"]
@@ -141,9 +142,11 @@ def text_of(value, longest: int = 10_000) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def panel_width(columns: int, left: float, right: float, column_gap: float) -> float:
-    """The width in inches of each of `columns` equal panels."""
-    return (WIDTH - left - right - (columns - 1) * column_gap) / columns
+def panel_width(
+    columns: int, left: float, right: float, column_gap: float, widest: float = 3.1
+) -> float:
+    """The width in inches of each of `columns` equal panels; few panels do not fill the page."""
+    return min((WIDTH - left - right - (columns - 1) * column_gap) / columns, widest)
 
 
 def wrapped(title: str, inches: float) -> str:
@@ -176,12 +179,14 @@ def grid(
     key: bool = True,
     lanes: int = 0,
     title_lines: int = 1,
+    widest: float = 3.1,
 ) -> Grid:
     """Panels on a page 178 mm wide, all sizes in inches.
 
     `note` is the footer, which says what a point, an interval and n are; `key` keeps a line for the
     key on top; `lanes` is the height of the time strip. `bottom` and `top` are what the labels of the
-    lowest and the titles of the highest row need, where the titles have one line.
+    lowest and the titles of the highest row need, where the titles have one line; no panel is wider
+    than `widest`.
     """
     top, row_gap = (gap + 0.125 * (title_lines - 1) for gap in (top, row_gap))
     lines = textwrap.wrap(text_of(note), 146)
@@ -191,7 +196,7 @@ def grid(
     height = head + strip + top + rows * panel_height + (rows - 1) * row_gap + bottom + foot
     figure = Figure(figsize=(WIDTH, height))
     FigureCanvasAgg(figure)
-    size = panel_width(columns, left, right, column_gap)
+    size = panel_width(columns, left, right, column_gap, widest)
     starts = [left + column * (size + column_gap) for column in range(columns)]
     axes = []
     for row in range(rows):
@@ -289,6 +294,8 @@ def row_lines(axis: Axes) -> None:
 
 # -- time -----------------------------------------------------------------------------------------
 
+LONGEST_LANE = 27  # characters of a lane's name; 0.042 inch each
+LANE_LEFT = 1.17  # what they need left of a figure with a time strip, in inches
 _LANE_KINDS = ("sampling", "infusion", "drug", "procedure", "rescue")
 
 
@@ -320,70 +327,91 @@ def draw_lanes(
 ) -> None:
     """Infusions, drugs (height of the bar: dose as a part of the drug's highest) and events.
 
-    One lane a name, from the top. `doses` writes the dose into each bar.
+    One lane a name, from the top. `doses` writes the dose into each bar that has room for it.
     """
     axis.set(xlim=limits, ylim=(len(lanes), 0))
     axis.axis("off")
-    wide_axis = axis.get_window_extent().width / axis.figure.dpi > 1.4
     for place, (kind, name) in enumerate(lanes):
         rows = timeline[(timeline["kind"] == kind) & (timeline["name"] == name)]
-        middle = place + 0.5
-        axis.plot(limits, (middle + 0.44,) * 2, color=FAINT, linewidth=0.4, solid_capstyle="butt")
+        axis.plot(limits, (place + 0.94,) * 2, color=FAINT, linewidth=0.4, solid_capstyle="butt")
         if kind == "drug":
-            highest = rows["value"].max()
-            for row in rows.itertuples():
-                last = limits[1] if pd.isna(row.end_day) else float(row.end_day)
-                first, last = max(float(row.day), limits[0]), min(last, limits[1])
-                if last < first:
-                    continue
-                known = pd.notna(row.value) and highest > 0
-                tall = 0.84 * (0.3 + 0.7 * row.value / highest) if known else 0.4
-                axis.bar(
-                    first,
-                    -tall,
-                    width=last - first,
-                    bottom=middle + 0.42,
-                    align="edge",
-                    color="#9fb4c7",
-                    edgecolor="white",
-                    linewidth=0.5,
-                )
-                wide = (last - first) / (limits[1] - limits[0]) > 0.09
-                if doses and known and wide:
-                    label = f"{number(row.value)} {text_of(row.unit, 16)}" if row.unit else None
-                    axis.text(
-                        (first + last) / 2, middle + 0.02, label or number(row.value),
-                        ha="center", va="center", fontsize=5.6,
-                    )  # fmt: skip
+            _draw_drug(axis, rows, place, limits, doses)
         else:
-            marker, colour = {
-                "sampling": ("o", INK),
-                "infusion": ("v", ALERT),
-                "procedure": ("|", INK),
-                "rescue": ("D", "#7b3294"),
-            }[kind]
-            seen = rows[rows["day"].between(*limits)]
-            axis.plot(
-                seen["day"],
-                [middle] * len(seen),
-                linestyle="none",
-                marker=marker,
-                color=colour,
-                markersize=(4.2 if wide_axis else 3) if kind == "infusion" else 3.2,
-                clip_on=False,
-            )
+            _draw_events(axis, rows, place, limits, kind)
         if labels:
             axis.annotate(
-                text_of(name, 18),
-                (0, middle),
+                text_of(name, LONGEST_LANE),
+                (0, place + 0.5),
                 xycoords=("axes fraction", "data"),
                 xytext=(-3, 0),
                 textcoords="offset points",
                 ha="right",
                 va="center",
-                fontsize=5.6,
+                fontsize=5.2,
                 color=MUTED,
             )
+
+
+def _draw_drug(
+    axis: Axes, rows: pd.DataFrame, place: int, limits: tuple[float, float], doses: bool
+) -> None:
+    highest = rows["value"].max()
+    inches = axis.get_window_extent().width / axis.figure.dpi / (limits[1] - limits[0])
+    for row in rows.itertuples():
+        # The last day is a day with the drug, so the bar runs to its end.
+        last = limits[1] if pd.isna(row.end_day) else float(row.end_day) + 1
+        first, last = max(float(row.day), limits[0]), min(last, limits[1])
+        if last <= first:
+            continue
+        known = pd.notna(row.value) and highest > 0
+        tall = 0.84 * (0.3 + 0.7 * row.value / highest) if known else 0.4
+        axis.bar(
+            first,
+            -tall,
+            width=last - first,
+            bottom=place + 0.92,
+            align="edge",
+            color="#9fb4c7",
+            edgecolor="white",
+            linewidth=0.5,
+        )
+        if doses and known:
+            unit = "" if pd.isna(row.unit) else f" {text_of(row.unit, 16)}"
+            for label in (f"{number(row.value)}{unit}", number(row.value)):
+                # A character of 5.6 points takes 0.045 inch on average.
+                if 0.045 * len(label) < (last - first) * inches:
+                    axis.text((first + last) / 2, place + 0.52, label, ha="center", va="center",
+                              fontsize=5.6)  # fmt: skip
+                    break
+
+
+_EVENTS = {
+    "sampling": ("o", INK),
+    "infusion": ("v", ALERT),
+    "procedure": ("|", INK),
+    "rescue": ("D", "#7b3294"),
+}
+
+
+def _draw_events(
+    axis: Axes, rows: pd.DataFrame, place: int, limits: tuple[float, float], kind: str
+) -> None:
+    marker, colour = _EVENTS[kind]
+    wide = axis.get_window_extent().width / axis.figure.dpi > 1.4
+    lasting = rows[rows["end_day"].notna() & (rows["day"] <= limits[1])]
+    for row in lasting.itertuples():
+        ends = max(row.day, limits[0]), min(row.end_day, limits[1])
+        axis.plot(ends, (place + 0.5,) * 2, color=colour, linewidth=1)
+    seen = rows[rows["day"].between(*limits)]
+    axis.plot(
+        seen["day"],
+        [place + 0.5] * len(seen),
+        linestyle="none",
+        marker=marker,
+        color=colour,
+        markersize=(4.2 if wide else 3) if kind == "infusion" else 3.2,
+        clip_on=False,
+    )
 
 
 def time_axis(axis: Axes, days: Sequence[int], limits: tuple[float, float], labels: bool) -> None:
@@ -406,14 +434,53 @@ def time_axis(axis: Axes, days: Sequence[int], limits: tuple[float, float], labe
         axis.set_xlabel("day from the first infusion" if width > 1.4 else "day", labelpad=2)
 
 
+LONGEST_CATEGORY = 24  # characters
+
+
+def category_room(names: Iterable[str]) -> float:
+    """The height in inches that upright labels take below an axis, 0.044 inch a character."""
+    return 0.14 + 0.044 * max(min(len(name), LONGEST_CATEGORY) for name in names)
+
+
 def category_axis(axis: Axes, names: Sequence[str], labels: bool) -> None:
     """One place a name, for data of a single day."""
     axis.set_xlim(-0.7, len(names) - 0.3)
     axis.set_xticks(range(len(names)))
     if labels:
-        axis.set_xticklabels([text_of(name, 22) for name in names], rotation=90, fontsize=5.6)
+        axis.set_xticklabels(
+            [text_of(name, LONGEST_CATEGORY) for name in names], rotation=90, fontsize=5.6
+        )
     else:
         axis.set_xticklabels([])
+
+
+# -- tables of shaded cells -----------------------------------------------------------------------
+
+
+def colour_map(name: str) -> mpl.colors.Colormap:
+    return mpl.colormaps[name]
+
+
+def cell(
+    axis: Axes,
+    x: float,
+    y: float,
+    share: float,
+    text: str,
+    shades: mpl.colors.Colormap,
+    edge: str = "none",
+) -> None:
+    """A cell of a shaded table: `share` of the darkest shade in 0..1, and its number."""
+    axis.add_patch(
+        Rectangle(
+            (x - 0.46, y - 0.42), 0.92, 0.84, facecolor=shades(0.04 + 0.7 * share), edgecolor=edge,
+            linewidth=1.3,
+        )
+    )  # fmt: skip
+    axis.text(
+        x, y + 0.02, text, ha="center", va="center", fontsize=5.6,
+        color="white" if share > 0.7 else INK,
+    )  # fmt: skip
 
 
 # -- logarithmic axes -----------------------------------------------------------------------------

@@ -4,43 +4,30 @@ A reader is strict about the layout, which it knows, and keeps what it cannot re
 such a well has the value NaN, never zero. Clock times are recognised and are never data.
 """
 
+import contextlib
 import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 from immunotrace.errors import InputError
+from immunotrace.plates import instruments
+from immunotrace.plates.grids import (
+    Grid,
+    Reading,
+    add_reading,
+    delimiter_of,
+    headings,
+    read_grid,
+    title_above,
+    well_name,
+)
+from immunotrace.plates.workbook import read_workbook
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_CLOCK_TIME = re.compile(r"\d{1,3}:\d{2}(:\d{2}(\.\d+)?)?")
-_WELL = re.compile(r"([A-P])0?([1-9]|1\d|2[0-4])")
+_NAMED = 8  # grids listed in a message
 _TOPCOUNT_ROWS, _TOPCOUNT_COLUMNS = "ABCDEFGH", 12
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What an export holds for one well; `value` is NaN where `text` is not a number."""
-
-    value: float
-    text: str
-    line: int
-
-
-@dataclass
-class Grid:
-    """One set of readings of a plate, by well name (A1)."""
-
-    name: str
-    line: int
-    wells: dict[str, Reading] = field(default_factory=dict)
-
-    @property
-    def is_clock(self) -> bool:
-        texts = [reading.text for reading in self.wells.values() if reading.text]
-        return bool(texts) and all(_CLOCK_TIME.fullmatch(text) for text in texts)
 
 
 def read_export(path: str | Path, format: str, grid: str | None = None) -> Grid:
@@ -53,17 +40,17 @@ def read_export(path: str | Path, format: str, grid: str | None = None) -> Grid:
         raise InputError(
             f"{path}: no reader for the format {format!r}; expected one of {', '.join(READERS)}."
         )
-    lines = _lines(path)
-    data = [found for found in READERS[format](path, lines) if not found.is_clock]
+    data = [found for found in READERS[format](path) if not found.is_clock]
     if grid is not None:
         data = [found for found in data if found.name == grid] or _no_such_grid(path, grid, data)
     if not data:
         raise InputError(f"{path}: no grid of readings in it; expected the format {format}.")
     if len(data) > 1:
-        names = ", ".join(f"{found.name!r} (line {found.line})" for found in data)
+        names = ", ".join(f"{found.name!r} (line {found.line})" for found in data[:_NAMED])
+        more = f" and {len(data) - _NAMED} more" if len(data) > _NAMED else ""
         raise InputError(
-            f"{path}: {len(data)} grids of data: {names}. Name the one that is meant in the column "
-            "`grid` of the sheet of plates."
+            f"{path}: {len(data)} grids of data: {names}{more}. Name the one that is meant in the "
+            "column `grid` of the sheet of plates."
         )
     if all(math.isnan(reading.value) for reading in data[0].wells.values()):
         first = next(iter(data[0].wells.values()), Reading(math.nan, "", data[0].line))
@@ -75,20 +62,20 @@ def read_export(path: str | Path, format: str, grid: str | None = None) -> Grid:
 
 
 def _no_such_grid(path, grid, data):
-    names = ", ".join(repr(found.name) for found in data) or "none"
+    names = ", ".join(repr(found.name) for found in data[:_NAMED]) or "none"
     raise InputError(f"{path}: no grid named {grid!r}; the grids of data in it: {names}.")
 
 
-def _topcount_grid(path, lines) -> list[Grid]:
+def _topcount_grid(path) -> list[Grid]:
     """Packard TopCount grid: tab-separated; a heading blank + 1..12, rows A..H; then clock times."""
-    grids = []
-    for index, columns, _ in _headings(lines, "\t"):
+    lines, grids = read_lines(path), []
+    for index, columns in headings(lines, "\t"):
         if columns != _TOPCOUNT_COLUMNS:
             raise InputError(
                 f"{path} line {index + 1}: a heading of {columns} columns; expected a tab-separated "
                 f"heading of 1 to {_TOPCOUNT_COLUMNS} (format topcount_grid)."
             )
-        grid = _grid(path, lines, index, columns, "\t", f"grid {len(grids) + 1}")
+        grid = read_grid(path, lines, index, columns, "\t", f"grid {len(grids) + 1}")
         rows = {well[0] for well in grid.wells}
         if rows != set(_TOPCOUNT_ROWS):
             line = index + 2 + len(rows)
@@ -104,8 +91,9 @@ def _topcount_grid(path, lines) -> list[Grid]:
     return grids
 
 
-def _topcount_list(path, lines) -> list[Grid]:
+def _topcount_list(path) -> list[Grid]:
     """Packard TopCount list: `index ,count ,time`, index 1 is A1, 2 is A2, 96 is H12."""
+    lines = read_lines(path)
     heading = [cell.strip().lower() for cell in lines[0].split(",")] if lines else []
     if heading[:2] != ["index", "count"]:
         raise InputError(
@@ -123,22 +111,43 @@ def _topcount_list(path, lines) -> list[Grid]:
                 "index from 1 to 96."
             )
         row, column = divmod(int(cells[0]) - 1, _TOPCOUNT_COLUMNS)
-        _add(path, grid, f"{_TOPCOUNT_ROWS[row]}{column + 1}", cells[1], number)
+        add_reading(path, grid, f"{_TOPCOUNT_ROWS[row]}{column + 1}", cells[1], number)
     return [grid]
 
 
-def _plain_grid(path, lines) -> list[Grid]:
+def _plain_grid(path) -> list[Grid]:
     """Any grid with a heading 1..n and rows A, B, ...; a line of text just above it names it."""
-    delimiter = _delimiter(lines)
-    return [
-        _grid(path, lines, index, columns, delimiter, title or f"grid {number}")
-        for number, (index, columns, title) in enumerate(_headings(lines, delimiter), start=1)
-    ]
+    lines = read_lines(path)
+    delimiter = delimiter_of(lines)
+    grids = []
+    for index, columns in headings(lines, delimiter):
+        name = title_above(lines, index, delimiter) or f"grid {len(grids) + 1}"
+        grids.append(read_grid(path, lines, index, columns, delimiter, name))
+    return grids
 
 
-def _long_csv(path, lines) -> list[Grid]:
+def _xlsx_grid(path) -> list[Grid]:
+    """Grids in the sheets of an Excel workbook, named by sheet and the text above or beside the 1.
+
+    Grids without a number, such as layouts, are passed over.
+    """
+    grids = []
+    for sheet, lines in read_workbook(path).items():
+        for index, columns in headings(lines, "\t", labelled=True):
+            label = lines[index].split("\t")[0] or title_above(lines, index, "\t")
+            name = f"{sheet}: {label}" if label else sheet
+            rows = ["\t".join(line.split("\t")[: columns + 1]) for line in lines]
+            where = f"{path} sheet {sheet}"
+            grid = read_grid(where, rows, index, columns, "\t", name, gaps=True)
+            if any(not math.isnan(reading.value) for reading in grid.wells.values()):
+                grids.append(grid)
+    return grids
+
+
+def _long_csv(path) -> list[Grid]:
     """One line a well: columns `well` and `value`, and `grid` where there are several grids."""
-    rows = csv.reader(io.StringIO("\n".join(lines)), delimiter=_delimiter(lines))
+    lines = read_lines(path)
+    rows = csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter_of(lines))
     grids: dict[str, Grid] = {}
     columns: dict[str, int] = {}
     for cells in rows:
@@ -159,26 +168,75 @@ def _long_csv(path, lines) -> list[Grid]:
                 f"{path} line {rows.line_num}: {len(cells)} cells; the heading has {width}."
             )
         name = cells[columns["grid"]] if "grid" in columns else "value"
-        match = _WELL.fullmatch(cells[columns["well"]].upper())
-        if not match:
+        well = well_name(cells[columns["well"]])
+        if well is None:
             raise InputError(
                 f"{path} line {rows.line_num}: {cells[columns['well']]!r} in column well; expected "
                 "a well such as A1."
             )
         grid = grids.setdefault(name, Grid(name, rows.line_num))
-        _add(path, grid, match[1] + match[2], cells[columns["value"]], rows.line_num)
+        add_reading(path, grid, well, cells[columns["value"]], rows.line_num)
     return list(grids.values())
 
 
-READERS: dict[str, Callable[[str | Path, list[str]], list[Grid]]] = {
+_SIGNATURES = (
+    (r"##blocks=", "softmax"),
+    (r"ensight results from", "kaleido"),
+    (r"plate information", "envision"),
+    (r"software version", "gen5"),
+    (r"user:", "bmg_mars"),
+    (r"index\s*,\s*count", "topcount_list"),
+    (r".*\bsam,.*cpm iso1", "beckman_ls"),
+)
+
+
+def _of_instrument(reader) -> Callable[[str | Path], list[Grid]]:
+    return lambda path: reader(path, read_lines(path))
+
+
+READERS: dict[str, Callable[[str | Path], list[Grid]]] = {
     "topcount_grid": _topcount_grid,
     "topcount_list": _topcount_list,
     "plain_grid": _plain_grid,
     "long_csv": _long_csv,
+    "xlsx_grid": _xlsx_grid,
+    "beckman_ls": _of_instrument(instruments.beckman_ls),
+    "bmg_mars": _of_instrument(instruments.bmg_mars),
+    "envision": _of_instrument(instruments.envision),
+    "gen5": _of_instrument(instruments.gen5),
+    "hidex": _of_instrument(instruments.hidex),
+    "kaleido": _of_instrument(instruments.kaleido),
+    "softmax": _of_instrument(instruments.softmax),
 }
 
 
-def _lines(path) -> list[str]:
+def sniff_format(path: str | Path) -> str:
+    """The format of an export, from its first lines. Raises InputError where none fits."""
+    with contextlib.suppress(OSError):
+        if Path(path).read_bytes()[:2] == b"PK":
+            return "xlsx_grid"
+    lines = read_lines(path)
+    first = next((line.strip().lower() for line in lines if line.strip()), "")
+    for start, format in _SIGNATURES:
+        if re.match(start, first):
+            return format
+    if any(line.strip() == "Sample start" for line in lines):
+        return "hidex"
+    if {"well", "value"} <= {cell.strip().lower() for cell in re.split("[\t;,]", first)}:
+        return "long_csv"
+    grids = list(headings(lines, delimiter_of(lines)))
+    if grids and delimiter_of(lines) == "\t" and grids[0] == (0, _TOPCOUNT_COLUMNS):
+        return "topcount_grid"
+    if grids:
+        return "plain_grid"
+    raise InputError(
+        f"{path} line 1: {first[:60]!r}; none of the known formats begins so. Name the format in the "
+        f"sheet of plates: one of {', '.join(READERS)}."
+    )
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a text file in UTF-8, or UTF-16 with a byte order mark. Raises InputError."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -199,60 +257,3 @@ def _lines(path) -> list[str]:
             "byte order mark."
         )
     return [line.rstrip("\r") for line in text.split("\n")]
-
-
-def _delimiter(lines) -> str:
-    """The separator of the first line that has one; a tab before a semicolon before a comma."""
-    for line in lines:
-        for delimiter in "\t;,":
-            if delimiter in line:
-                return delimiter
-    return ","
-
-
-def _headings(lines, delimiter) -> Iterator[tuple[int, int, str]]:
-    """Grid headings: index of the line, number of columns, and the text of the line above."""
-    for index, line in enumerate(lines):
-        first, *cells = [cell.strip() for cell in line.split(delimiter)]
-        while cells and not cells[-1]:
-            cells.pop()
-        if cells and not first and cells == [str(i + 1) for i in range(len(cells))]:
-            yield index, len(cells), lines[index - 1].strip(delimiter + " ") if index else ""
-
-
-def _grid(path, lines, heading, columns, delimiter, name) -> Grid:
-    """The rows A, B, ... below a heading, up to the first line that is not one."""
-    grid = Grid(name, heading + 1)
-    for row, line in enumerate(lines[heading + 1 :]):
-        number = heading + 2 + row
-        label, *cells = [cell.strip() for cell in line.split(delimiter)]
-        if not re.fullmatch("[A-P]", label):
-            break
-        if label != chr(ord("A") + row):
-            raise InputError(
-                f"{path} line {number}: row {label}; expected row {chr(ord('A') + row)} of the grid "
-                f"that begins at line {heading + 1}."
-            )
-        if len(cells) < columns:
-            raise InputError(
-                f"{path} line {number}: {len(cells)} cells in row {label}; the heading at line "
-                f"{heading + 1} has {columns} columns."
-            )
-        if any(cells[columns:]):
-            raise InputError(
-                f"{path} line {number}: more cells in row {label} than the {columns} columns of the "
-                f"heading at line {heading + 1}."
-            )
-        for column in range(columns):
-            _add(path, grid, f"{label}{column + 1}", cells[column], number)
-    return grid
-
-
-def _add(path, grid, well, text, line) -> None:
-    if well in grid.wells:
-        raise InputError(
-            f"{path} line {line}: well {well} a second time (first at line "
-            f"{grid.wells[well].line}); expected each well once."
-        )
-    value = float(text) if _NUMBER.fullmatch(text) else math.nan
-    grid.wells[well] = Reading(value if math.isfinite(value) else math.nan, text, line)

@@ -7,7 +7,8 @@ import pandas as pd
 
 from immunotrace.errors import InputError
 from immunotrace.plates.qc import outlier_flags, plate_quality
-from immunotrace.plates.readers import read_export
+from immunotrace.plates.readers import read_export, sniff_format
+from immunotrace.plates.units import dose_factor
 
 log = logging.getLogger(__name__)
 
@@ -20,19 +21,27 @@ COLUMNS = [
 def read_plates(rows: list[dict], settings: dict) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the plates of a sheet: a row a well, and a row of quality control a plate.
 
-    `rows`: plate, subject, role, day, drug, dose_unit, readout, format, file, optionally grid, and
-    `map`, the wells of the plate map (dicts of well, well_role and, for samples, dose). `settings`:
-    `exclude_outlier_wells`. Wells come with `flag` (`outlier`, `unreadable: ...`), `used` (whether
+    `rows`: plate, subject, role, day, drug, dose_unit, readout, format (`auto`: found out and
+    logged), file, optionally grid, and `map`, the wells of the plate map (dicts of well, well_role
+    and, for samples, dose). `settings`: `exclude_outlier_wells`, and optionally `dose_unit`, the unit
+    to give all doses in, with `molar_mass` (g/mol, by drug) to go between mass and amount. Wells come with `flag` (`outlier`, `unreadable: ...`), `used` (whether
     fits use them) and `response`, the percent of the plate's stimulated control after subtraction of
     the mean blank, for samples and controls. A control has the dose 0. Raises InputError.
     """
-    plates = [_plate_wells(row, settings["exclude_outlier_wells"]) for row in rows]
+    plates = [_plate_wells(row, settings) for row in rows]
     quality = [plate_quality(plate) for plate in plates]
     return pd.concat(plates, ignore_index=True)[COLUMNS], pd.DataFrame(quality)
 
 
-def _plate_wells(row: dict, exclude_outliers: bool) -> pd.DataFrame:
-    grid = read_export(row["file"], row["format"], row.get("grid"))
+def _plate_wells(row: dict, settings: dict) -> pd.DataFrame:
+    format = row["format"]
+    if format == "auto":
+        format = sniff_format(row["file"])
+        log.info("%s: read as %s", row["file"], format)
+    grid = read_export(row["file"], format, row.get("grid"))
+    unit = settings.get("dose_unit") or row["dose_unit"]
+    molar_mass = settings.get("molar_mass", {}).get(row["drug"])
+    factor = dose_factor(row["dose_unit"], unit, molar_mass, f"plate {row['plate']}")
     missing = [entry["well"] for entry in row["map"] if entry["well"] not in grid.wells]
     if missing:
         raise InputError(
@@ -49,17 +58,18 @@ def _plate_wells(row: dict, exclude_outliers: bool) -> pd.DataFrame:
                 "%s line %d: well %s holds %r, not a number; it is left out",
                 row["file"], reading.line, entry["well"], reading.text,
             )  # fmt: skip
-        dose = 0.0 if entry["well_role"] == "control" else entry.get("dose", math.nan)
+        dose = 0.0 if entry["well_role"] == "control" else entry.get("dose", math.nan) * factor
         flag = f"unreadable: {reading.text or 'empty'}" if unreadable else None
         records.append((entry["well"], dose, entry["well_role"], reading.value, flag))
     wells = pd.DataFrame(records, columns=["well", "dose", "well_role", "value", "flag"])
     wells["flag"] = wells["flag"].astype(object)
-    for column in ("plate", "subject", "role", "day", "drug", "dose_unit", "readout"):
+    for column in ("plate", "subject", "role", "day", "drug", "readout"):
         wells[column] = row[column]
+    wells["dose_unit"] = unit
     flags = outlier_flags(wells)
     outlier = flags.notna()
     wells.loc[outlier, "flag"] = flags[outlier]
-    wells["used"] = wells["value"].notna() & ~(outlier & exclude_outliers)
+    wells["used"] = wells["value"].notna() & ~(outlier & settings["exclude_outlier_wells"])
     wells["response"] = _percent_of_control(wells)
     return wells
 

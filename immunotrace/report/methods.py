@@ -1,5 +1,8 @@
 """The methods as text, written from the configuration, so that they cannot disagree with it."""
 
+from pathlib import PurePath
+
+from immunotrace.baseline import LAST_DAY
 from immunotrace.report import wording
 
 _GATES = {
@@ -66,7 +69,7 @@ def cytometry(case: dict) -> list[str]:
         + ("stops the analysis." if settings["on_failed_qc"] == "stop" else "is left out.")
     ]
     for name, panel in case["panels"].items():
-        gates = _GATES[panel["gates"]["source"]].format(file=panel["gates"]["file"])
+        gates = _GATES[panel["gates"]["source"]].format(file=PurePath(panel["gates"]["file"]).name)
         compensation = _COMPENSATION[panel.get("compensation", "fcs")]
         texts.append(f"Panel {name} ({panel['title']}): events were {compensation}; {gates}.")
     rules = {
@@ -126,7 +129,7 @@ def change(case: dict, days: int) -> list[str]:
         else "the patient's own baseline days alone, for there is no control subject"
     )
     texts = [
-        "Each day is compared with the mean of the days before the first infusion, fractions on the logit "
+        f"Each day after day {LAST_DAY} is compared with the mean of the days up to it, fractions on the logit "
         "scale, intensities and IC50 on the log scale. The yardstick is a reference change value: the change "
         f"that day-to-day variation explains, estimated from {source}, and never less than the counting or "
         f"fitting error. It holds at {level} for all days of a series together (Bonferroni). One series is "
@@ -150,5 +153,6 @@ def settings_rows(settings: dict, prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += settings_rows(value, f"{name}.")
         else:
-            rows.append((name, "" if value is None else str(value)))
+            values = value if isinstance(value, list) else [value]
+            rows.append((name, ", ".join(wording.blank(item) for item in values)))
     return rows

@@ -55,12 +55,15 @@ def run_chapter(
 def _kernel_config(scratch: Path):
     """Sockets in a folder of our own in place of TCP ports, which other users of the machine see.
 
-    A socket's path has at most 107 characters, of which Jupyter adds some 60.
+    The folder must be named: by default sockets lie in the working directory under one name, so that
+    two kernels at a time would hear each other. A socket's path has at most 107 characters.
     """
     from traitlets.config import Config
 
-    short = os.name == "posix" and len(str(scratch)) < 45
-    return Config(KernelManager={"transport": "ipc" if short else "tcp"})
+    sockets = str(scratch / "socket")
+    if os.name == "posix" and len(sockets) < 100:
+        return Config(KernelManager={"transport": "ipc", "ip": sockets})
+    return Config()
 
 
 @contextlib.contextmanager

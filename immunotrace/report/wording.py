@@ -68,7 +68,9 @@ def blank(value) -> str:
 def p_value(p) -> str:
     if is_missing(p):
         return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
 
 
 def percent(fraction: float) -> str:

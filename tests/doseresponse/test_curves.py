@@ -8,7 +8,7 @@ from immunotrace.doseresponse.curves import CONTRAST_COLUMNS, fit_curves
 from immunotrace.errors import InputError
 
 DOSES = np.repeat(np.geomspace(0.05, 250, 10), 3)
-SETTINGS = {"level": 0.95}
+SETTINGS = {"level": 0.95, "weights": "constant"}
 
 
 def plate(
@@ -167,3 +167,23 @@ def test_mixed_units_and_unusable_plates_are_refused():
     dead = plate("p1", 5, 20.0, response=np.nan)
     with pytest.raises(InputError, match="plate p1: 0 doses with a usable response"):
         fitted(dead)
+
+
+def test_two_curves_with_one_shape_seldom_differ_in_shape():
+    """Other top, bottom and slope give small p values, the same ones do not."""
+    base = [plate(f"p{day}", day, 6.0, seed=8) for day in (-20, -1)]
+    same, other = plate("q", 5, 3.0, seed=9), plate("q", 5, 3.0, bottom=35, slope=2, seed=9)
+    names = ["top_p", "bottom_p", "hill_slope_p"]
+    assert (fitted(*base, same)[1].loc[0, names] > 0.01).all()
+    assert (fitted(*base, other)[1].loc[0, ["bottom_p", "hill_slope_p"]] < 0.01).all()
+
+
+def test_mean_response_is_the_area_under_the_curve_over_log_dose():
+    curves, _, _ = fitted(plate("p", 0, 6.0))
+    row = curves.iloc[0]
+    log_dose = np.linspace(np.log(0.05), np.log(250), 20001)
+    fall = 1 / (1 + (np.exp(log_dose) / row["relative_ic50"]) ** -row["hill_slope"])
+    expected = np.mean(row["bottom"] + (row["top"] - row["bottom"]) * fall)
+    assert row["mean_response"] == pytest.approx(expected, abs=0.01)
+    assert row["no_effect_p"] < 1e-10
+    assert 0.001 < row["lack_of_fit_p"] < 1

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from immunotrace.doseresponse.calls import unidentified
-from immunotrace.doseresponse.fit import curve_parameters, fit, summarise
+from immunotrace.doseresponse.batch import summarise
+from immunotrace.doseresponse.calls import lack_of_fit_p, unidentified
+from immunotrace.doseresponse.fit import curve_parameters, fit
 from immunotrace.doseresponse.intervals import effective_dose
 from immunotrace.doseresponse.joint import f_test, fit_jointly, sharing_places
 from immunotrace.doseresponse.models import (
@@ -186,7 +187,7 @@ def test_well_posed_fits_are_seldom_refused(single_fits):
 def joint_fits(records, data_sets):
     out = {}
     for record in records:
-        if record["record_type"] != "joint_fit":
+        if record["record_type"] != "joint_fit" or record["drc_status"] == "ill_posed":
             continue
         model = MODELS[MODEL_NAMES[record["model"]]]
         by_curve = {}
@@ -286,3 +287,17 @@ def test_ed50_ratios_of_joint_fits(joint_fits):
             assert abs(difference) < max(0.015 * error, 1e-4 * entry["ratio"]), record["id"]
             checked += 1
     assert checked > 50
+
+
+def test_lack_of_fit(single_fits):
+    """drc's sum of squares is a hair above the optimum, which shows where F is near 0."""
+    checked = 0
+    for record, found, curves, i in single_fits:
+        p = lack_of_fit_p(curves.take([i]), found.take([i]))[0]
+        drc = record.get("lack_of_fit")
+        if drc is None:
+            assert np.isnan(p), record["id"]
+        elif comparable(record) and record["drc_status"] == "ok":
+            assert p == pytest.approx(drc["p_value"], rel=1e-3, abs=2e-3), record["id"]
+            checked += 1
+    assert checked > 60

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq, least_squares
 
-from immunotrace.doseresponse.fit import fit, refit, summarise
+from immunotrace.doseresponse.batch import summarise
+from immunotrace.doseresponse.fit import fit, fit_wells, refit
 from immunotrace.doseresponse.intervals import (
+    bootstrap,
     effective_dose,
     effective_dose_interval,
     fitted_band,
@@ -140,6 +142,24 @@ def test_weights_count_like_replicates():
     assert weighted.df[0] == DOSES.size - 4
 
 
+def test_relative_weights_make_intervals_honest_for_relative_noise():
+    """Noise of 10 % of the response: weighted intervals hold the truth in 95 % of 400 curves, give or
+    take four sampling errors (4.4 %); unweighted ones do so in 99 % here and in 90 % elsewhere."""
+    truth = np.array([[1.0], [12], [100], [np.log(40)]])
+    value = evaluate(LOGISTIC, truth, log_dose(DOSES)[:, None])[0][:, 0]
+    rng = np.random.default_rng(3)
+    response = value * (1 + 0.1 * rng.standard_normal((400, DOSES.size)))
+    shares = {}
+    for weights in ("constant", "relative"):
+        curves, found = fit_wells(LOGISTIC, [DOSES] * 400, list(response), weights)
+        low, high = effective_dose_interval(found, curves, RELATIVE)
+        shares[weights] = np.mean((low < np.log(40)) & (np.log(40) < high))
+        noise = np.sqrt(np.median(found.variance))
+    assert shares["relative"] == pytest.approx(0.95, abs=0.044)
+    assert shares["constant"] > 0.98
+    assert noise == pytest.approx(10, rel=0.05)  # of the top, 100
+
+
 def test_rising_curves_have_a_negative_slope_and_the_top_above():
     dose, response = simulate(3)
     rising = fit(LOGISTIC, summarise(dose, [150 - r for r in response]))
@@ -199,10 +219,8 @@ def test_the_delta_error_of_the_absolute_dose_holds_the_plateaus():
     (1.1 %) and what the linearisation leaves out."""
     dose, response = simulate(1, seed=4, noise=4)
     found = fit(LOGISTIC, summarise(dose, response))
-    value = evaluate(LOGISTIC, found.theta, log_dose(DOSES)[:, None])[0]
-    rng = np.random.default_rng(6)
-    again = value + np.sqrt(found.variance[0]) * rng.standard_normal((DOSES.size, 4000))
-    refits = fit(LOGISTIC, summarise([DOSES] * 4000, list(again.T)))
+    refits = bootstrap(found, summarise(dose, response), 0, 4000, seed=6)
+    assert refits.variance.mean() == pytest.approx(found.variance[0], rel=0.02)
     _, error = effective_dose(found, ABSOLUTE)
     assert error[0] == pytest.approx(np.std(effective_dose(refits, ABSOLUTE)[0]), rel=0.05)
 

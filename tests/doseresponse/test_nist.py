@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from immunotrace.doseresponse.fit import Curves, fit
+from immunotrace.doseresponse.batch import Curves
+from immunotrace.doseresponse.fit import fit
 from immunotrace.doseresponse.models import ASYMMETRY, BOTTOM, MIDPOINT, MODELS, SLOPE, TOP
 
 RAT42 = {

@@ -669,3 +669,16 @@ def write_example(folder: Path, kind: str = "full", texts: bool = False) -> dict
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(case, ensure_ascii=False, indent=1), encoding="utf-8")
     return case
+
+
+def draw(tables: dict[str, pd.DataFrame], group: str, folder: Path, simulated: bool) -> None:
+    """Draw a group of figures as the rules do."""
+    from immunotrace.figures.groups import draw_group
+
+    days = {
+        day for name in ("populations", "curves") if name in tables for day in tables[name]["day"]
+    }
+    panels = {"t_cells": ["T"], "b_cells": ["B"]}.get(group, [])
+    draw_group(
+        group, tables, folder, days=sorted(days), panels=panels, simulated=simulated, level=0.95
+    )

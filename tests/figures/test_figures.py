@@ -7,8 +7,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
-from conftest import draw
-from example_tables import TRICKY, example
+from example_tables import TRICKY, draw, example
 
 from immunotrace.figures import FIGURES, lineage, style
 from immunotrace.figures import steroid_sensitivity as steroid
@@ -180,6 +179,30 @@ def test_logicle_ticks_are_where_flowutils_puts_them():
     expected = transforms.logicle(values, None, t=262144, m=4.5, w=0.5, a=0)
     # A tick is drawn 1.4 inches wide at most: a ten-thousandth of the scale is not to be seen.
     assert np.allclose(style.logicle_display(values, 262144, 0.5, 4.5, 0), expected, atol=1e-4)
+
+
+def test_medians_below_zero_are_seen():
+    # A compensated median is often negative; an axis that began at zero would hide it.
+    tables, _ = example("one_day")
+    markers = tables["markers"].assign(median_all=-50.0)
+    figure = lineage.draw_markers(
+        lineage.median_data(markers, None), None, percent=False, interval=None
+    )
+    panels = [axis for axis in figure.axes if axis.lines]
+    assert panels
+    assert all(axis.get_ylim()[0] < -50 < axis.get_ylim()[1] for axis in panels)
+
+
+def test_tree_of_gates_has_every_population_below_its_parent():
+    tables, _ = example("one_day")
+    populations = list(tables["populations"]["population"].unique())
+    ordered = lineage._tree_order(populations[::-1])
+    assert sorted(ordered) == sorted(populations)
+    for place, population in enumerate(ordered):
+        parent = population.rpartition("/")[0]
+        if parent:
+            between = ordered[ordered.index(parent) + 1 : place]
+            assert all(name.startswith(f"{parent}/") for name in between)
 
 
 def test_several_files_of_a_name_are_one_table(tmp_path):

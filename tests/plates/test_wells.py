@@ -156,3 +156,20 @@ def test_quality_without_unstimulated_and_blank_wells_is_empty_not_wrong(tmp_pat
     assert np.isnan(quality["stimulation_index"][0])
     assert np.isfinite(quality["replicate_cv_percent"][0])
     assert plate_quality(wells)["verdict"] == "pass"
+
+
+def test_doses_are_converted_on_demand(tmp_path):
+    row = sheet_row(tmp_path, make_counts())
+    mass = {"dose_unit": "nM", "molar_mass": {"methylprednisolone": 374.47}}
+    wells, _ = read_plates([row], SETTINGS | mass)
+    assert set(wells["dose_unit"]) == {"nM"}
+    assert wells["dose"].max() == pytest.approx(250 / 0.37447, rel=1e-12)
+    assert wells.loc[wells["well_role"] == "control", "dose"].eq(0).all()
+
+
+def test_the_format_can_be_found_out_and_is_logged(tmp_path, caplog):
+    row = sheet_row(tmp_path, make_counts()) | {"format": "auto"}
+    with caplog.at_level(logging.INFO):
+        wells, _ = read_plates([row], SETTINGS)
+    assert wells["value"].notna().all()
+    assert "read as long_csv" in caplog.text

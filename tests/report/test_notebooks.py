@@ -2,9 +2,12 @@
 
 import ast
 import json
+import os
+import subprocess
+import sys
 
 import pytest
-from conftest import NOTEBOOKS
+from example_report import NOTEBOOKS
 
 from immunotrace.errors import InputError
 from immunotrace.report import CHAPTERS
@@ -76,6 +79,30 @@ def test_chapter_runs_alone_with_its_defaults(tmp_path, repository, report, monk
     # What changes from run to run is left out.
     assert ran["metadata"]["papermill"] == {"parameters": {}}
     assert not (tmp_path / "failed" / "x.ipynb").exists()
+
+
+def test_chapters_run_side_by_side(tmp_path, repository, monkeypatch):
+    # Kernels that share a socket answer each other's cells, or refuse each other's signatures.
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        write(
+            tmp_path / f"{name}.ipynb", "import time\ntime.sleep(0.5)", f"print('this is {name}')"
+        )
+    code = (
+        "import sys; from immunotrace.report.run import run_chapter; n = sys.argv[1];"
+        f"run_chapter(n + '.ipynb', 'out/' + n + '.ipynb', {{}}, code={str(repository)!r},"
+        " failed='failed/' + n + '.ipynb')"
+    )
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, name], env={**os.environ, "PYTHONPATH": str(repository)}
+        )
+        for name in "ab"
+    ]
+    assert [job.wait(timeout=60) for job in jobs] == [0, 0]
+    for name in "ab":
+        assert f"this is {name}" in (tmp_path / "out" / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert not list(tmp_path.glob("*ipc*"))
 
 
 def test_failed_notebook_is_kept_and_named(tmp_path, repository, monkeypatch):

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from conftest import chapters_of
+from example_report import chapters_of
 from example_tables import TRICKY
 from hypothesis import given
 from hypothesis import strategies as st
