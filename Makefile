@@ -27,10 +27,10 @@ lint: $(VENV)/test.installed ## ruff, snakefmt and snakemake --lint
 	@$(BIN)/snakemake --lint
 
 lock: ## write the lock files anew from requirements/*.in (needs uv)
-	@for set in run test; do \
+	@for set in run test conda-test; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	    --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
-	    $$(test $$set = test && echo "--constraints requirements/run.lock") \
+	    $$(test $$set != run && echo "--constraints requirements/run.lock") \
 	    requirements/$$set.in --output-file requirements/$$set.lock || exit 1; \
 	done
 
@@ -41,7 +41,7 @@ clean: ## remove everything generated, and the environment
 # test.lock holds all of run.lock in the same versions, so both go into one environment.
 $(VENV)/%.installed: requirements/%.lock | $(BIN)/python
 	@echo "Installing the packages of $< into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r $< \
 	  || { echo "error: the packages of $< could not be installed (see above). A connection to the package index is needed for the first run." >&2; exit 1; }
 	@touch $@
 

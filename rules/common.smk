@@ -38,7 +38,7 @@ def where(rows, **values):
 
 def settings(section, *keys):
     """The settings that a job uses, and no others: it runs again when one of them changes."""
-    return {key: CASE.settings[section][key] for key in keys}
+    return {key: value for key, value in CASE.settings[section].items() if key in keys}
 
 
 def full_rows(batch):

@@ -18,7 +18,9 @@ rule read_plates:
         runtime=10,
     params:
         rows=CASE.plates,
-        settings=settings("dose_response", "exclude_outlier_wells"),
+        settings=settings(
+            "dose_response", "exclude_outlier_wells", "dose_unit", "molar_mass"
+        ),
         code=code("scripts/read_plates.py"),
     script:
         "../scripts/read_plates.py"
@@ -41,7 +43,7 @@ rule fit_curves:
         mem_mb=memory,
         runtime=30,
     params:
-        settings=settings("dose_response", "level"),
+        settings=settings("dose_response", "level", "model", "weights"),
         code=code("scripts/fit_curves.py"),
     script:
         "../scripts/fit_curves.py"

@@ -100,13 +100,15 @@ def cytometry(case: dict) -> list[str]:
 def dose_response(case: dict) -> list[str]:
     """Paragraphs on the proliferation assay."""
     settings = case["settings"]["dose_response"]
-    model = settings.get("model", "four_parameter")
+    model = settings["model"]
+    weighted = "weighted least squares (noise in proportion to the count)"
+    squares = weighted if settings["weights"] == "relative" else "least squares"
     outliers = "left out of" if settings["exclude_outlier_wells"] else "flagged and kept in"
     return [
         "Counts were turned into percent of the stimulated control without drug, after subtraction of the "
-        f"blank. To the wells of each plate {_MODELS.get(model, model)} was fitted by least squares on log "
+        f"blank. To the wells of each plate {_MODELS.get(model, model)} was fitted by {squares} on log "
         f"dose; outlier wells were {outliers} the fits.",
-        "The absolute IC50 is the dose at 50 % of the control, the relative IC50 the fitted midpoint between "
+        "The absolute IC50 is the dose at which the fitted curve is half of its value without drug, the relative IC50 the fitted midpoint between "
         "the curve's own plateaus; the two differ where the drug does not inhibit fully. An IC50 beyond the "
         "doses tested is given as a bound, one that the doses do not determine is not given. Intervals "
         f"({wording.percent(settings['level'])}) are from the profile likelihood. Imax is the inhibition at the "
