@@ -22,7 +22,11 @@ _REMOVED = {
     "time": "stretches of time with deviating signal or flow",
 }
 _MODELS = {
+    "three_parameter": "a three-parameter logistic curve (bottom at 0; top, slope and midpoint free)",
     "four_parameter": "a four-parameter logistic curve (top, bottom, slope and midpoint free)",
+    "five_parameter": "a five-parameter logistic curve (top, bottom, slope, midpoint and asymmetry free)",
+    "weibull1": "a Weibull curve of type 1 (top, bottom, slope and position free)",
+    "weibull2": "a Weibull curve of type 2 (top, bottom, slope and position free)",
 }
 
 _CYTOMETRY_REFERENCES = (
@@ -106,7 +110,7 @@ def dose_response(case: dict) -> list[str]:
     outliers = "left out of" if settings["exclude_outlier_wells"] else "flagged and kept in"
     return [
         "Counts were turned into percent of the stimulated control without drug, after subtraction of the "
-        f"blank. To the wells of each plate {_MODELS.get(model, model)} was fitted by {squares} on log "
+        f"blank. To the wells of each plate {_MODELS[model]} was fitted by {squares} on log "
         f"dose; outlier wells were {outliers} the fits.",
         "The absolute IC50 is the dose at which the fitted curve is half of its value without drug, the relative IC50 the fitted midpoint between "
         "the curve's own plateaus; the two differ where the drug does not inhibit fully. An IC50 beyond the "

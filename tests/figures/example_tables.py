@@ -611,7 +611,12 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
             "on_failed_qc": "exclude",
             "qc": {"remove": ["margin", "time"], "window_z": 6},
         },
-        "dose_response": {"level": 0.95, "exclude_outlier_wells": False},
+        "dose_response": {
+            "model": "four_parameter",
+            "weights": "relative",
+            "level": 0.95,
+            "exclude_outlier_wells": False,
+        },
         "longitudinal": {"level": 0.95},
     }
     case = {
