@@ -3,7 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The same examples in every run: a test that fails does so for everybody.
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.load_profile("fixed")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
