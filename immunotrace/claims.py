@@ -6,8 +6,8 @@ all of them. The verdicts:
 supported       the change was seen in the claim's window, beyond the reference change and at least as
                 large as the claim's minimal change; a transient one also returned
 contradicted    a change of the other direction was seen
-not_supported   no such change, although one of the minimal size would have been seen; or it did not return
-inconclusive    no such change, and one of the minimal size could have been missed; or no day to see a return
+not_supported   every day's interval excludes a change of the minimal size; or it did not return
+inconclusive    neither shown nor excluded; or no day, or too uncertain a day, to show a return
 not_evaluable   no data
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from immunotrace import baseline as baseline_days
+from immunotrace.baseline import LAST_DAY
 
 COLUMNS = [
     "claim",
@@ -80,6 +80,9 @@ def judge_change(claim: dict, changes: pd.DataFrame) -> Answer:
     series = changes[
         (changes["measurement"] == claim["measurement"]) & (changes["marker"].fillna("") == marker)
     ]
+    for name in ("panel", "drug"):
+        if name in claim:
+            series = series[series[name] == claim[name]]
     answers = []
     for population in claim.get("populations", [""]):
         rows = series[series["population"].fillna("") == population].sort_values("day")
@@ -94,7 +97,11 @@ def judge_change(claim: dict, changes: pd.DataFrame) -> Answer:
     order = ["contradicted", "not_evaluable", "not_supported", "inconclusive", "supported"]
     verdict = min(verdicts, key=order.index)
     # The population in which the claim holds least decides; it also gives the effect.
-    deciding = answers[verdicts.index(verdict)]
+    sign = -1 if claim["direction"] == "decrease" else 1
+    deciding = min(
+        (answer for answer in answers if answer.verdict == verdict),
+        key=lambda answer: np.nan_to_num(sign * answer.effect, nan=-np.inf),
+    )
     returns = [answer.return_day for answer in answers]
     return Answer(
         verdict,
@@ -116,8 +123,21 @@ def _judge_series(claim: dict, rows: pd.DataFrame, name: str) -> Answer:
             "not_evaluable",
             f"{name}: no value with a baseline on days {first} to {last}.",
         )
+    several = window[["panel", "drug"]].fillna("").drop_duplicates()
+    if len(several) > 1:
+        names = ", ".join(sorted("".join(row) for row in several.itertuples(index=False)))
+        return Answer(
+            "not_evaluable",
+            f"{name} was measured with {names}; name the `panel` or the `drug` in the claim.",
+        )
     sign = -1 if claim["direction"] == "decrease" else 1
-    extreme = window.loc[(sign * window["change"]).idxmax()]
+    wanted, opposite = claim["direction"], _other(claim["direction"])
+    enough = _large(window, claim["minimal_change"])
+    seen = window[(window["verdict"] == wanted) & enough]
+    against = window[(window["verdict"] == opposite) & enough]
+    # Days on which the change is shown come first: a day of few cells may look more extreme.
+    candidates = seen if len(seen) else window
+    extreme = candidates.loc[(sign * candidates["change"]).idxmax()]
     found = _found(extreme) | {
         "evidence": f"changes.tsv: {name}, days {', '.join(map(str, window['day']))}"
     }
@@ -128,30 +148,27 @@ def _judge_series(claim: dict, rows: pd.DataFrame, name: str) -> Answer:
             f"{size}, but nothing shows how much it varies from day to day.",
             **found,
         )
-    wanted, opposite = claim["direction"], _other(claim["direction"])
-    enough = _large(window, claim["minimal_change"])
-    seen = window[(window["verdict"] == wanted) & enough]
-    against = window[(window["verdict"] == opposite) & enough]
     if len(against) and not len(seen):
         strongest = against.loc[(sign * against["change"]).idxmin()]
         found |= _found(strongest)
         return Answer("contradicted", f"{_size(name, strongest)}.", **found)
     if not len(seen):
-        widest = window["reference_change_high"].max()
-        smallest = abs(_to_scale(extreme, 1 + sign * claim["minimal_change"]))
-        if widest > smallest:
+        reference = (
+            f"reference change {_signed(_relative(extreme, 'reference_change_low'))} to "
+            f"{_signed(_relative(extreme, 'reference_change_high'))} %"
+        )
+        if _excluded(window, claim).all():
             return Answer(
-                "inconclusive",
-                f"{size}, no more than variation explains; a change of "
-                f"{100 * claim['minimal_change']:g} % could have been missed.",
+                "not_supported",
+                f"{size}: on no day the {100 * claim['minimal_change']:g} % that count ({reference}).",
                 **found,
             )
-        why = (
-            f"less than the {100 * claim['minimal_change']:g} % that count"
-            if extreme["verdict"] == wanted
-            else "no more than variation explains"
+        return Answer(
+            "inconclusive",
+            f"{size}: not clearly more than variation explains ({reference}), but a change of "
+            f"{100 * claim['minimal_change']:g} % is not excluded either.",
+            **found,
         )
-        return Answer("not_supported", f"{size}, {why}.", **found)
     if len(against):
         return Answer(
             "inconclusive",
@@ -175,20 +192,26 @@ def _judge_return(
             f"{first} to {last}.",
             **found,
         )
-    # Back means: no longer beyond the reference change, and nearer to baseline than to the nadir;
-    # and so on every later day.
-    back = (later["verdict"] != claim["direction"]) & (
-        later["change"].abs() < abs(extreme["change"]) / 2
-    )
+    sign = -1 if claim["direction"] == "decrease" else 1
+    half = sign * extreme["change"] / 2
+    edge = later["change_low"] if sign < 0 else later["change_high"]
+    # Back means: shown, by the day's interval, to be nearer to baseline than to the nadir (or beyond
+    # baseline), and so on every later day. Away means: shown to be still nearer to the nadir.
+    back = (later["verdict"] != claim["direction"]) & (sign * edge < half)
     lasting = back[::-1].cummin()[::-1]
-    if not lasting.any():
+    if lasting.any():
+        day = int(later.loc[lasting, "day"].iloc[0])
+        return Answer("supported", f"{size} and was back by day {day}.", return_day=day, **found)
+    last = later.iloc[-1]
+    if last["verdict"] == claim["direction"] or sign * last["change"] > half:
         return Answer(
-            "not_supported",
-            f"{size} and had not returned by day {int(later['day'].iloc[-1])}.",
-            **found,
+            "not_supported", f"{size} and had not returned by day {int(last['day'])}.", **found
         )
-    day = int(later.loc[lasting, "day"].iloc[0])
-    return Answer("supported", f"{size} and was back by day {day}.", return_day=day, **found)
+    return Answer(
+        "inconclusive",
+        f"{size}; the last value, on day {int(last['day'])}, is too uncertain to show a return.",
+        **found,
+    )
 
 
 def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
@@ -196,21 +219,26 @@ def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
     own = [row for row in timeline if row["subject"] == patient]
     scores = [row for row in own if row["kind"] == "score" and row["name"] == claim["score"]]
     first, last = claim["window"]
-    before = [row["value"] for row in scores if row["day"] <= baseline_days.LAST_DAY]
-    after = {row["day"]: row["value"] for row in scores if first <= row["day"] <= last}
-    if not before or not after:
-        missing = "at baseline" if not before else f"on days {first} to {last}"
-        return Answer("not_evaluable", f"No {claim['score']} {missing}.")
-    baseline, mean = float(np.mean(before)), float(np.mean(list(after.values())))
-    effect = 100 * (mean / baseline - 1) if baseline else np.nan
-    response = effect <= -100 * claim["minimal_change"]
+    before = [row["value"] for row in scores if row["day"] <= LAST_DAY]
     rescues = sorted(
         (row["day"], row["name"])
         for row in own
         if row["kind"] == "rescue" and 0 <= row["day"] <= claim["rescue_within"]
     )
+    # What a rescue treatment brings is no benefit of the infusions.
+    last = min([last, *(day for day, _ in rescues)])
+    after = [row for row in scores if first <= row["day"] <= last]
+    if not before or not after:
+        missing = "at baseline" if not before else f"on days {first} to {last}"
+        return Answer("not_evaluable", f"No {claim['score']} {missing}.")
+    days = [row["day"] for row in after]
+    baseline, mean = float(np.mean(before)), float(np.mean([row["value"] for row in after]))
+    if baseline <= 0:
+        return Answer("not_evaluable", f"The {claim['score']} was {baseline:g} at baseline.")
+    effect = 100 * (mean / baseline - 1)
+    response = effect <= -100 * claim["minimal_change"]
     course = (
-        f"The {claim['score']} averaged {mean:.3g} on days {min(after)} to {max(after)} against "
+        f"The {claim['score']} averaged {mean:.3g} on days {min(days)} to {max(days)} against "
         f"{baseline:.3g} before ({_signed(effect)} %)"
     )
     rescued = (
@@ -264,6 +292,14 @@ def _large(rows: pd.DataFrame, minimal_change: float) -> pd.Series:
     return (rows["value"] / rows["baseline"] - 1).abs() >= minimal_change
 
 
+def _excluded(rows: pd.DataFrame, claim: dict) -> pd.Series:
+    """Whether each day's interval excludes a change of the claim's direction and minimal size."""
+    sign = -1 if claim["direction"] == "decrease" else 1
+    edge = rows["change_low"] if sign < 0 else rows["change_high"]
+    needed = rows.apply(lambda row: _to_scale(row, 1 + sign * claim["minimal_change"]), axis=1)
+    return sign * edge < sign * needed
+
+
 def _other(direction: str) -> str:
     return "increase" if direction == "decrease" else "decrease"
 
@@ -278,12 +314,16 @@ def _size(name: str, row: pd.Series) -> str:
         if np.isnan(low)
         else f"; {100 * row['level']:g} % interval {_signed(low)} to {_signed(high)} %"
     )
-    if np.isnan(high):
-        interval = "; at least, for the curve stays above the highest dose"
+    if np.isnan(high) != np.isnan(low):
+        interval = "; at least, for a curve stays above 50 % at the highest dose"
     return (
-        f"{name} {verb} from {row['baseline']:.3g}{unit} to {row['value']:.3g}{unit} by day "
+        f"{name} {verb} from {_plain(row['baseline'])}{unit} to {_plain(row['value'])}{unit} by day "
         f"{int(row['day'])} ({_signed(effect)} %{interval})"
     )
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 
 def _signed(number: float) -> str:

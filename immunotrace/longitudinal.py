@@ -3,7 +3,8 @@
 Fractions are compared on the logit scale, intensities and IC50s on the log scale. The yardstick is
 a reference change value (Fraser & Harris 1989, Crit Rev Clin Lab Sci 27:409) built from the day-to-day
 variation that was seen in this case itself: the control subject's series and the patient's own
-baseline days, pooled, and never less than the counting or fitting error of the values compared.
+baseline days, pooled. Counting and fitting errors are taken out of that variation and added again for
+each value as they are there, for a rare population is counted less well on one day than on another.
 """
 
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ import pandas as pd
 
 from immunotrace.baseline import LAST_DAY
 
-SERIES = ["measurement", "subject", "population", "marker"]
+SERIES = ["measurement", "subject", "population", "marker", "panel", "drug"]
 COLUMNS = [
-    *SERIES,
+    *SERIES[:4],
     "day",
     "baseline",
     "value",
@@ -34,12 +35,14 @@ COLUMNS = [
     "variation_from",
     "level",
     "unit",
+    "panel",
+    "drug",
 ]
 
 
 @dataclass(frozen=True)
 class Variation:
-    """Pooled day-to-day variance on the analysis scale, its degrees of freedom and its sources."""
+    """Day-to-day variance without counting error, its degrees of freedom and its sources."""
 
     variance: float
     degrees_of_freedom: int
@@ -60,36 +63,24 @@ def measurements(
     if populations is not None and len(populations):
         inside = populations[populations["parent_count"] > 0]
         parts.append(
-            _fractions(inside, "percent_of_parent", inside["count"], inside["parent_count"]).assign(
-                population=inside["population"], marker=""
-            )
+            _fractions(inside, "percent_of_parent", inside["count"], inside["parent_count"])
         )
     if markers is not None and len(markers):
         counted = markers[markers["percent_positive"].notna() & (markers["count"] > 0)]
         parts.append(
-            _fractions(
-                counted, "percent_positive", counted["count_positive"], counted["count"]
-            ).assign(population=counted["population"], marker=counted["marker"])
+            _fractions(counted, "percent_positive", counted["count_positive"], counted["count"])
         )
-        bright = markers[markers["median_all"] > 0]
-        parts.append(
-            _logs(bright, "median_all", bright["median_all"], 0.0).assign(
-                population=bright["population"], marker=bright["marker"]
-            )
-        )
+        bright = _with_medians(markers)
+        parts.append(_logs(bright, "median_all", bright["median_all"], 0.0, ""))
     if curves is not None and len(curves):
         for kind in ("absolute_ic50", "relative_ic50"):
             found = curves[curves[kind].notna()]
             error = found[f"log10_{kind}_se"].fillna(0.0) * np.log(10)
-            parts.append(
-                _logs(found, kind, found[kind], error**2).assign(
-                    population="", marker="", unit=found["dose_unit"]
-                )
-            )
+            parts.append(_logs(found, kind, found[kind], error**2, found["dose_unit"]))
         beyond = curves[curves["call"] == "censored"]
         parts.append(
-            _logs(beyond, "absolute_ic50", beyond["top_dose"], 0.0).assign(
-                population="", marker="", bound=">", unit=beyond["dose_unit"]
+            _logs(beyond, "absolute_ic50", beyond["top_dose"], 0.0, beyond["dose_unit"]).assign(
+                bound=">"
             )
         )
     columns = [
@@ -115,7 +106,9 @@ def changes(values: pd.DataFrame, control: str | None, level: float) -> pd.DataF
             _variation(same, subject, control),
             level,
         )
-        for _, same in values.groupby(["measurement", "population", "marker"], sort=True)
+        for _, same in values.groupby(
+            ["measurement", "population", "marker", "panel", "drug"], sort=True
+        )
         for subject, series in same.groupby("subject", sort=True)
     ]
     tables = [table for table in tables if len(table)]
@@ -129,17 +122,22 @@ def _series_changes(series: pd.DataFrame, usual: Variation, level: float) -> pd.
     from scipy.special import stdtrit
 
     is_before = series["day"] <= LAST_DAY
-    before, after = series[is_before & (series["bound"] == "")], series[~is_before]
+    before, after = series[is_before], series[~is_before]
     if after.empty:
         return after
+    # A baseline day above the highest dose makes the baseline a lower bound: a fall from it can be
+    # seen, a rise cannot.
+    at_least = bool((before["bound"] == ">").any())
     baseline = before["transformed"].mean()
     error = half = reference = pd.Series(np.nan, after.index)
     if len(before):
         error = np.sqrt(
-            np.maximum(after["variance"], usual.variance)
-            + np.maximum(before["variance"], usual.variance).sum() / len(before) ** 2
+            usual.variance
+            + after["variance"]
+            + (usual.variance + before["variance"]).sum() / len(before) ** 2
         )
-    if len(before) and usual.degrees_of_freedom:
+    # Two equal values do not show that there is no variation: without any there is no yardstick.
+    if len(before) and usual.degrees_of_freedom and (error > 0).all():
         half = error * stdtrit(usual.degrees_of_freedom, 0.5 + level / 2)
         reference = error * stdtrit(usual.degrees_of_freedom, 1 - (1 - level) / (2 * len(after)))
     back = _expit_percent if after["scale"].iloc[0] == "logit" else np.exp
@@ -147,12 +145,12 @@ def _series_changes(series: pd.DataFrame, usual: Variation, level: float) -> pd.
     return after.assign(
         baseline=back(baseline),
         change=change,
-        change_low=change - half,
+        change_low=np.nan if at_least else change - half,
         change_high=(change + half).where(after["bound"] == ""),
         reference_change_low=-reference,
         reference_change_high=reference,
         verdict=[
-            _verdict(*row, len(before))
+            _verdict(*row, len(before), at_least)
             for row in zip(change, reference, after["bound"], strict=True)
         ],
         reference_low=back(baseline - reference),
@@ -177,14 +175,26 @@ def _fractions(rows: pd.DataFrame, measurement: str, count, total) -> pd.DataFra
     )
 
 
-def _logs(rows: pd.DataFrame, measurement: str, value, variance) -> pd.DataFrame:
+def _logs(rows: pd.DataFrame, measurement: str, value, variance, unit) -> pd.DataFrame:
     return _common(rows, measurement).assign(
-        value=value, scale="log", transformed=np.log(value), variance=variance, unit=""
+        value=value, scale="log", transformed=np.log(value), variance=variance, unit=unit
     )
 
 
 def _common(rows: pd.DataFrame, measurement: str) -> pd.DataFrame:
-    return rows[["subject", "role", "day"]].assign(measurement=measurement, bound="")
+    names = {name: rows.get(name, "") for name in ("population", "marker", "panel", "drug")}
+    return rows[["subject", "role", "day"]].assign(measurement=measurement, bound="", **names)
+
+
+def _with_medians(markers: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose medians can be compared: of enough events, in a series that is positive throughout.
+
+    A median of 0 and below has no logarithm, and leaving out such days alone would hide the lowest.
+    """
+    flags = markers["flag"].fillna("").astype(str)
+    enough = markers[markers["median_all"].notna() & ~flags.str.contains("few events")]
+    series = enough.groupby(["subject", "panel", "population", "marker"])["median_all"]
+    return enough[series.transform("min") > 0]
 
 
 def _daily_means(values: pd.DataFrame) -> pd.DataFrame:
@@ -212,21 +222,25 @@ def _variation(same: pd.DataFrame, subject: str, control: str | None) -> Variati
     if control is not None and control != subject:
         series = same[same["subject"] == control]
         groups.append((f"{len(series)} days of {control}", series))
-    squares, freedom, sources = 0.0, 0, []
+    squares, counting, freedom, sources = 0.0, 0.0, 0, []
     for name, group in groups:
         if len(group) > 1:
             squares += float(((group["transformed"] - group["transformed"].mean()) ** 2).sum())
+            counting += float(group["variance"].mean()) * (len(group) - 1)
             freedom += len(group) - 1
             sources.append(name)
-    return Variation(squares / freedom if freedom else 0.0, freedom, tuple(sources))
+    between_days = max(0.0, (squares - counting) / freedom) if freedom else 0.0
+    return Variation(between_days, freedom, tuple(sources))
 
 
-def _verdict(change: float, reference: float, bound: str, baseline_days: int) -> str:
+def _verdict(
+    change: float, reference: float, bound: str, baseline_days: int, at_least: bool
+) -> str:
     if not baseline_days:
         return "no_baseline"
     if np.isnan(reference):
         return "no_yardstick"
-    if change > reference:
+    if change > reference and not at_least:
         return "increase"
     # Above the highest dose, how far above is unknown: such a value is never a decrease.
     if change < -reference and not bound:

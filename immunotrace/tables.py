@@ -4,6 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
+# Names and codes stay text: a subject "007" is no number.
+TEXT_COLUMNS = (
+    *("acquisition", "subject", "role", "panel", "staining", "batch", "plate", "well", "curve"),
+    *("population", "parent", "marker", "drug", "claim", "reference", "name", "flag", "reason"),
+)
+
 # A cell that starts with one of these is run as a formula by spreadsheet programs.
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
@@ -26,7 +32,13 @@ def write_tsv(frame: pd.DataFrame, path: str | Path) -> None:
 
 def read_tsv(path: str | Path) -> pd.DataFrame:
     """Read a table that `write_tsv` wrote; only an empty field is a missing value."""
-    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=[""])
+    return pd.read_csv(
+        path,
+        sep="\t",
+        keep_default_na=False,
+        na_values=[""],
+        dtype=dict.fromkeys(TEXT_COLUMNS, "str"),
+    )
 
 
 def _plain_cell(value):

@@ -48,6 +48,8 @@ def series(values, baseline=60.0, reference=0.3, population="T/CD4", days=DAYS):
             "scale": "logit",
             "level": 0.95,
             "unit": "%",
+            "panel": "T",
+            "drug": "",
         }
     )
 
@@ -83,10 +85,52 @@ def test_no_sample_after_the_nadir_is_inconclusive():
     assert judge_change(CLAIM, series([40, 35, 34], days=[7, 21, 42])).verdict == "inconclusive"
 
 
-def test_noise_that_could_hide_the_change_is_inconclusive():
-    answer = judge_change(CLAIM, series([60, 55, 59, 60, 60, 60], reference=1.0))
+def test_a_day_of_few_cells_does_not_speak_for_the_days_that_count():
+    # Day 21 is lower but unproven; the effect, and its day, are those of day 7.
+    rows = series([40, 60, 60, 60, 60, 60])
+    rows.loc[1, ["value", "change", "change_low", "change_high"]] = [17, -2.0, -5.0, 1.0]
+    answer = judge_change(CLAIM, rows)
+    assert answer.verdict == "supported"
+    assert answer.nadir_day == 7
+
+
+def test_a_return_must_be_shown():
+    rows = series([40, 30, 45, 59, 60, 60])
+    rows.loc[3:, "change_low"] = -3.0  # of a handful of cells: the nadir is not excluded
+    assert judge_change(CLAIM, rows).verdict == "inconclusive"
+
+
+def test_beyond_baseline_is_back():
+    answer = judge_change(CLAIM, series([40, 30, 45, 58, 85, 88]))
+    assert (answer.verdict, answer.return_day) == ("supported", 70)
+
+
+def test_a_change_that_is_not_excluded_is_inconclusive():
+    # The interval reaches 20 % of baseline, which is what counts.
+    answer = judge_change(CLAIM, series([52, 60, 60, 60, 60, 60], reference=0.5))
     assert answer.verdict == "inconclusive"
-    assert "missed" in answer.sentence
+    assert "not excluded" in answer.sentence
+
+
+def test_without_a_yardstick_nothing_is_censored():
+    rows = series([40, 35, 45, 58, 60, 61]).assign(
+        verdict="no_yardstick", change_low=np.nan, change_high=np.nan
+    )
+    answer = judge_change(CLAIM, rows)
+    assert answer.verdict == "inconclusive"
+    assert "highest dose" not in answer.sentence
+
+
+def test_the_same_measurement_of_two_panels_needs_a_name():
+    rows = pd.concat([series([40] * 6), series([60] * 6).assign(panel="B")])
+    assert judge_change(CLAIM, rows).verdict == "not_evaluable"
+    assert judge_change({**CLAIM, "panel": "B"}, rows).verdict == "not_supported"
+
+
+def test_noise_that_could_hide_the_change_is_inconclusive():
+    rows = series([60, 55, 59, 60, 60, 60], reference=1.0)
+    rows["change_low"] = rows["change"] - 1.0
+    assert judge_change(CLAIM, rows).verdict == "inconclusive"
 
 
 def test_no_data():
@@ -98,8 +142,10 @@ def test_the_weakest_population_decides():
     fell = series([40, 35, 45, 58, 60, 61])
     flat = series([60, 61, 59, 60, 60, 60], population="T/CD8")
     assert judge_change(claim, pd.concat([fell, flat])).verdict == "not_supported"
-    both = pd.concat([fell, fell.assign(population="T/CD8")])
-    assert judge_change(claim, both).verdict == "supported"
+    both = pd.concat([fell, series([45, 40, 50, 58, 60, 61], population="T/CD8")])
+    answer = judge_change(claim, both)
+    assert answer.verdict == "supported"
+    assert answer.effect == pytest.approx(100 * (40 / 60 - 1))  # the smaller of the two
 
 
 CLINICAL = {
@@ -135,6 +181,20 @@ def course(after, rescue):
 )
 def test_clinical(after, rescue, verdict):
     assert judge_clinical(CLINICAL, course(after, rescue), "P").verdict == verdict
+
+
+def test_scores_after_a_rescue_are_not_the_infusions():
+    rows = [
+        *course([48, 52], False),
+        {"subject": "P", "day": 100, "kind": "rescue", "name": "infliximab"},
+        {"subject": "P", "day": 150, "kind": "score", "name": "activity", "value": 5},
+    ]
+    assert judge_clinical(CLINICAL, rows, "P").verdict == "supported"
+
+
+def test_clinical_from_zero():
+    rows = [{**row, "value": 0} if row["day"] < 0 else row for row in course([1, 1], True)]
+    assert judge_clinical(CLINICAL, rows, "P").verdict == "not_evaluable"
 
 
 def test_clinical_without_scores():

@@ -17,6 +17,7 @@ def populations_table(counts, subject="P", role="patient", parent=10_000):
             "role": role,
             "day": DAYS[: len(counts)],
             "population": "T/CD4",
+            "panel": "T",
             "count": counts,
             "parent_count": parent,
         }
@@ -38,6 +39,8 @@ def log_values(values, subject, role, marker="CCR7"):
             "variance": 0.0,
             "bound": "",
             "unit": "",
+            "panel": "T",
+            "drug": "",
         }
     )
 
@@ -58,6 +61,64 @@ def test_change_and_reference_change_by_hand():
         stats.t.ppf(1 - 0.05 / 12, 10) * error
     )
     assert table["verdict"].tolist() == ["decrease", "decrease"] + ["no_change"] * 4
+
+
+def test_rare_populations_do_not_raise_more_alarms():
+    # The patient's population is counted from 470 cells, the control's from 20,000, and both vary
+    # by 0.1 logit from day to day. Without any change at most 5 % of series may raise an alarm
+    # (within 3 standard errors of 400 series).
+    rng = np.random.default_rng(11)
+    parts = []
+    for number in range(400):
+        for subject, role, parent in (("P", "patient", 470), ("C", "control", 20_000)):
+            fraction = 1 / (1 + np.exp(-(-0.5 + rng.normal(0, 0.1, len(DAYS)))))
+            counts = rng.binomial(parent, fraction)
+            table = populations_table(counts, subject, role, parent)
+            parts.append(table.assign(population=f"p{number}"))
+    table = changes(measurements(pd.concat(parts), None, None), "C", 0.95)
+    table = table.query("subject == 'P'")
+    alarms = table.assign(alarm=table["verdict"] != "no_change").groupby("population")["alarm"]
+    assert alarms.any().mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+    covered = (table["change_low"] < 0) & (table["change_high"] > 0)
+    assert covered.mean() == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 400))
+
+
+def test_medians_of_few_cells_or_without_a_logarithm_are_left_out():
+    rows = {"subject": "P", "role": "patient", "panel": "T", "population": "T/CD4"}
+    markers = pd.DataFrame(
+        [
+            {**rows, "day": day, "marker": marker, "median_all": value, "flag": flag}
+            for marker, values in {"CCR7": [50, 55, 9], "CCR4": [50, -3, 48]}.items()
+            for day, value, flag in zip(
+                [-7, 7, 21], values, ["", "", "few events (n < 100)"], strict=True
+            )
+        ]
+    ).assign(percent_positive=np.nan, count=50, count_positive=0)
+    values = measurements(None, markers, None)
+    assert values["marker"].tolist() == ["CCR7", "CCR7"]
+    assert values["day"].tolist() == [-7, 7]
+
+
+def test_equal_baselines_are_no_yardstick():
+    values = log_values(np.array([1.0] * 3 + [0.5] * 6), "P", "patient")
+    assert set(changes(values, None, 0.95)["verdict"]) == {"no_yardstick"}
+
+
+def test_a_fall_from_above_the_highest_dose_is_a_fall():
+    values = pd.concat(
+        [
+            log_values(np.log([250] * 3 + [10] * 6), "P", "patient"),
+            log_values(np.log([4, 4.4, 3.8, 4, 4.2, 3.9, 4.1, 4, 4.3]), "C", "control"),
+        ]
+    )
+    values.loc[(values["subject"] == "P") & (values["day"] < 0), "bound"] = ">"
+    table = changes(values, "C", 0.95).query("subject == 'P'")
+    assert set(table["verdict"]) == {"decrease"}
+    assert table["change_low"].isna().all()
+    # And a rise cannot be seen from there.
+    values.loc[(values["subject"] == "P") & (values["day"] > 0), "transformed"] = np.log(1000)
+    table = changes(values, "C", 0.95).query("subject == 'P'")
+    assert set(table["verdict"]) == {"no_change"}
 
 
 def test_counting_error_is_never_left_out():
@@ -97,6 +158,7 @@ def test_censored_ic50_is_a_bound():
             "call": ["determined"] * 3 + ["censored"] + ["determined"] * 9,
             "top_dose": 250.0,
             "dose_unit": "ng/ml",
+            "drug": "methylprednisolone",
         }
     )
     values = measurements(None, None, curves)
