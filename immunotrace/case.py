@@ -29,7 +29,8 @@ SIMULATED = "results/simulated"
 class Case:
     """One study: settings with their defaults, and the rows of its sheets (empty where absent).
 
-    Paths in the rows are relative to the working directory.
+    Paths in the rows are relative to the working directory, and the rows are in the order of their
+    names: the order in the sheets means nothing.
     """
 
     settings: dict
@@ -64,21 +65,26 @@ def load_case(config: dict, config_files: list[str]) -> Case:
     for path in config_files:
         problems += load_yaml(path)[1]
     problems += schema_problems(config, schema, lambda key: _config_place(files, key))
-    if problems:
-        _stop(problems)
-    settings = with_defaults(config, schema)
-    if "acquisitions" not in settings and "plates" not in settings:
+    # What is wrong with one key keeps no other file from being read.
+    sound = {
+        key: value
+        for key, value in config.items()
+        if key in schema["properties"]
+        and not schema_problems(value, schema["properties"][key], str)
+    }
+    settings = with_defaults(sound, schema)
+    if "acquisitions" not in config and "plates" not in config:
         problems.append(
             f"{_config_place(files, ())}: neither `acquisitions` nor `plates` is named; expected the "
             "sheet of at least one of them."
         )
-    if ("scenario" in settings) != ("simulation" in settings):
+    if ("scenario" in config) != ("simulation" in config):
         problems.append(
             f"{_config_place(files, ('scenario',))}: `scenario` and `simulation` belong together; "
             "name both (the simulated case) or neither (real data)."
         )
     panels_file = None
-    if "acquisitions" in settings and "panels" not in settings:
+    if "acquisitions" in config and "panels" not in config:
         problems.append(
             f"{_config_place(files, ('acquisitions',))}: `acquisitions` needs `panels`, the file that "
             "says which marker is on which channel."
@@ -88,16 +94,23 @@ def load_case(config: dict, config_files: list[str]) -> Case:
         problems += found
         panels_file = None if found else panels_file
         problems += _panel_problems(panels_file) if panels_file else []
-    simulated = "scenario" in settings
+    simulated = "scenario" in config
+    if simulated and "case" in settings and "control" not in settings["case"]:
+        problems.append(
+            f"{_config_place(files, ('case',))}: the simulated case needs `case.control`, the "
+            "healthy subject that is simulated beside the patient."
+        )
     acquisitions, found = _sheet(settings, "acquisitions")
     problems += found
     plates, found = _sheet(settings, "plates")
     problems += found
-    problems += _acquisition_problems(acquisitions, panels_file, simulated)
+    roles: dict[str, str] = {}
+    problems += _acquisition_problems(acquisitions, panels_file, simulated, roles)
     plate_maps, found = _plate_maps(plates)
     problems += found
-    problems += _plate_problems(plates, simulated)
-    problems += _subject_problems(settings, files, acquisitions, plates)
+    problems += _plate_problems(plates, simulated, roles, settings["dose_response"])
+    if "case" in settings:
+        problems += _subject_problems(settings, files, roles)
     timeline_path = settings.get("timeline")
     if timeline_path and not (simulated and _is_simulated(timeline_path)):
         problems += read_timeline(timeline_path)[1]
@@ -112,7 +125,8 @@ def load_case(config: dict, config_files: list[str]) -> Case:
     return Case(
         settings=settings,
         acquisitions=[
-            {**row, "fcs": _beside(acquisitions.path, row["fcs"])} for row in acquisitions.rows
+            {**row, "fcs": _beside(acquisitions.path, row["fcs"])}
+            for row in sorted(acquisitions.rows, key=lambda row: row["acquisition"])
         ],
         panels=_panels(panels_file),
         plates=[
@@ -122,7 +136,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
                 "map": plate_maps[_beside(plates.path, row["map"])],
                 "map_file": _beside(plates.path, row["map"]),
             }
-            for row in plates.rows
+            for row in sorted(plates.rows, key=lambda row: row["plate"])
         ],
         timeline=timeline_path,
         claims=claims_file.data["claims"] if claims_file else [],
@@ -211,8 +225,11 @@ def _consistent_roles(sheet: Sheet, seen: dict[str, str]) -> list[str]:
     return problems
 
 
-def _acquisition_problems(sheet: Sheet, panels_file: YamlFile | None, simulated: bool) -> list[str]:
-    problems = duplicates(sheet, "fcs") + _missing_files(sheet, "fcs", simulated)
+def _acquisition_problems(
+    sheet: Sheet, panels_file: YamlFile | None, simulated: bool, roles: dict[str, str]
+) -> list[str]:
+    problems = _consistent_roles(sheet, roles)
+    problems += duplicates(sheet, "fcs") + _missing_files(sheet, "fcs", simulated)
     if panels_file is None:
         return problems
     panels = panels_file.data["panels"]
@@ -245,7 +262,7 @@ def _acquisition_problems(sheet: Sheet, panels_file: YamlFile | None, simulated:
                     "takes the threshold of that marker from its FMO control. Add the row, or set "
                     "the threshold to valley, none or a number."
                 )
-    return problems + _consistent_roles(sheet, {})
+    return problems
 
 
 def _panel_problems(file: YamlFile) -> list[str]:
@@ -306,23 +323,23 @@ def _plate_maps(plates: Sheet) -> tuple[dict[str, list[dict]], list[str]]:
     return maps, problems
 
 
-def _plate_problems(sheet: Sheet, simulated: bool) -> list[str]:
-    return (
-        duplicates(sheet, "file")
-        + _missing_files(sheet, "file", simulated)
-        + _consistent_roles(sheet, {})
-    )
-
-
-def _subject_problems(
-    settings: dict, files: list[YamlFile], acquisitions: Sheet, plates: Sheet
+def _plate_problems(
+    sheet: Sheet, simulated: bool, roles: dict[str, str], settings: dict
 ) -> list[str]:
-    roles = {
-        row["subject"]: row["role"]
-        for sheet in (acquisitions, plates)
-        for row in sheet.rows
-        if "subject" in row and "role" in row
-    }
+    problems = duplicates(sheet, "file") + _missing_files(sheet, "file", simulated)
+    units: dict[str, str] = {}
+    for index, row in enumerate(sheet.rows):
+        unit = units.setdefault(row.get("drug"), row.get("dose_unit"))
+        if row.get("dose_unit") != unit and "dose_unit" not in settings:
+            problems.append(
+                f"{sheet.where(index, 'dose_unit')}: {row.get('dose_unit')!r}, but {row.get('drug')!r} "
+                f"is in {unit!r} in an earlier row. Give one unit a drug, or name the unit that all "
+                "doses are to be converted to in dose_response.dose_unit."
+            )
+    return problems + _consistent_roles(sheet, roles)
+
+
+def _subject_problems(settings: dict, files: list[YamlFile], roles: dict[str, str]) -> list[str]:
     problems = []
     for key, role in (("patient", "patient"), ("control", "control")):
         subject = settings["case"].get(key)
@@ -341,6 +358,15 @@ def _claim_problems(file: YamlFile, panels_file: YamlFile | None, settings: dict
     seen: dict[str, int] = {}
     panels = _panels(panels_file)
     markers = {m for p in panels.values() for m in p.get("quantify", {}).get("markers", [])}
+    made = _made_populations(panels)
+    unthresholded = {
+        marker
+        for marker in markers
+        if all(
+            panel["markers"].get(marker, {}).get("threshold", "none") == "none"
+            for panel in panels.values()
+        )
+    }
     measured = {n for p in panels.values() for n in p.get("quantify", {}).get("populations", [])}
     for index, claim in enumerate(file.data["claims"]):
         key = ("claims", index)
@@ -368,8 +394,25 @@ def _claim_problems(file: YamlFile, panels_file: YamlFile | None, settings: dict
                 f"{file.where((*key, 'measurement'))}: {claim['measurement']} needs `plates` in the "
                 "configuration."
             )
+        for name in ("marker", "populations", "panel"):
+            if ic50 and name in claim:
+                problems.append(
+                    f"{file.where((*key, name))}: {claim['measurement']} has no {name}; remove it."
+                )
         if not ic50 and "populations" not in claim:
             problems.append(f"{file.where(key)}: {claim['measurement']} needs `populations`.")
+        if claim["measurement"] == "percent_of_parent" and made is not None:
+            problems += [
+                f"{file.where((*key, 'populations', number))}: no gate makes the population "
+                f"{population!r}.{suggestion(population, made)}"
+                for number, population in enumerate(claim.get("populations", []))
+                if population not in made
+            ]
+        if claim["measurement"] == "percent_positive" and claim.get("marker") in unthresholded:
+            problems.append(
+                f"{file.where((*key, 'marker'))}: {claim['marker']!r} has no threshold, so no cell is "
+                "called positive; set its `threshold` in the panels file."
+            )
         if claim["measurement"] in ("percent_positive", "median_all") and panels_file:
             if claim.get("marker") not in markers:
                 problems.append(
@@ -385,6 +428,17 @@ def _claim_problems(file: YamlFile, panels_file: YamlFile | None, settings: dict
                         f"{suggestion(population, measured)}"
                     )
     return problems
+
+
+def _made_populations(panels: dict[str, dict]) -> list[str] | None:
+    """The populations of all panels, where templates alone make them; other gates say at run time."""
+    if not panels or any(panel["gates"]["source"] != "template" for panel in panels.values()):
+        return None
+    return [
+        path
+        for panel in panels.values()
+        for path in population_paths(check_template(panel["gates"]["file"])[0])
+    ]
 
 
 def _panels(file: YamlFile | None) -> dict[str, dict]:

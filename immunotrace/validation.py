@@ -7,6 +7,7 @@ files and show them in one pass.
 import csv
 import difflib
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +80,25 @@ def schema_problems(data: object, schema: dict, where) -> list[str]:
 
     `where(key)` turns a key path into the place that the sentence begins with.
     """
+    endless = [
+        f"{where(key)}: {_dotted(key)!r} is {value}; expected a finite number."
+        for key, value in _numbers(data)
+        if not math.isfinite(value)
+    ]
+    if endless:
+        return endless
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(data), key=lambda error: [str(k) for k in error.path])
     return [f"{where(key)}: {sentence}" for error in errors for key, sentence in _sentences(error)]
+
+
+def _numbers(data: object, key: KeyPath = ()):
+    if isinstance(data, float):
+        yield key, data
+    elif isinstance(data, dict | list):
+        items = data.items() if isinstance(data, dict) else enumerate(data)
+        for name, value in items:
+            yield from _numbers(value, (*key, name))
 
 
 def with_defaults(data: dict, schema: dict) -> dict:
@@ -106,8 +123,8 @@ def read_sheet(path: str, schema: dict) -> tuple[Sheet, list[str]]:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return sheet, [f"{path}: no such file. Create it, or correct the path that names it."]
-    except IsADirectoryError:
-        return sheet, [f"{path}: is a folder; expected a TSV file."]
+    except OSError as error:
+        return sheet, [f"{path}: cannot be read ({error.strerror}); expected a TSV file."]
     except UnicodeDecodeError as error:
         return sheet, [
             f"{path}: not UTF-8 text (byte {error.start}). Save the sheet as tab-separated UTF-8."
@@ -121,6 +138,11 @@ def read_sheet(path: str, schema: dict) -> tuple[Sheet, list[str]]:
                 continue
             if not header:
                 header = [cell.strip() for cell in cells]
+                if len(header) == 1 and len(schema["required"]) > 1:
+                    return sheet, [
+                        f"{path} line {reader.line_num}: one column, {header[0][:60]!r}; expected "
+                        "columns with a tab between them (save the sheet as tab-separated text)."
+                    ]
                 problems += _header_problems(path, reader.line_num, header, schema)
                 if problems:
                     return sheet, problems
@@ -277,8 +299,12 @@ def _convert_row(place: str, header: list[str], cells: list[str], schema: dict):
         value: object = cell
         if part.get("type") in ("integer", "number"):
             try:
+                # Python's own numbers may hold "_"; a sheet's may not.
                 value = int(cell) if part["type"] == "integer" else float(cell)
+                readable = "_" not in cell and math.isfinite(value)
             except ValueError:
+                readable = False
+            if not readable:
                 problems.append(
                     f"{place}, column {name}: {cell!r}; expected {_TYPE_WORDS[part['type']]}."
                 )

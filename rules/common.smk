@@ -53,8 +53,21 @@ def fmo_rows(batch):
     ]
 
 
+def gated(panel):
+    """What gating and quantification need of a panel; a new title or purpose reruns neither."""
+    used = {
+        key: panel[key] for key in ("compensation", "gates", "quantify") if key in panel
+    }
+    markers = {
+        marker: {key: part[key] for key in ("channel", "threshold") if key in part}
+        for marker, part in panel["markers"].items()
+    }
+    return {**used, "markers": markers}
+
+
 def panels_of(rows):
-    return {name: CASE.panels[name] for name in sorted({row["panel"] for row in rows})}
+    names = sorted({row["panel"] for row in rows})
+    return {name: gated(CASE.panels[name]) for name in names}
 
 
 def gate_files(rows):
@@ -140,10 +153,10 @@ def figure_tables(group):
     return published("populations", "markers", "changes") | parts | timeline
 
 
-def chapter_tables(chapter):
+def chapter_tables():
     timeline = [CASE.timeline] if CASE.timeline else []
     tables = published(*CYTOMETRY_TABLES, *PLATE_TABLES, "changes", "claims")
-    return [] if chapter == "methods" else [*tables.values(), *timeline]
+    return [*tables.values(), *timeline]
 
 
 def chapter_figures(chapter):

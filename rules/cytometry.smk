@@ -42,7 +42,7 @@ rule place_thresholds:
         runtime=30,
     params:
         rows=lambda wc: rows_for_thresholds(wc),
-        panel=lambda wc: CASE.panels[wc.panel],
+        panel=lambda wc: gated(CASE.panels[wc.panel]),
         settings=settings("cytometry", "fmo_quantile", "minimum_events"),
         code=code("scripts/place_thresholds.py"),
     script:

@@ -32,7 +32,7 @@ rule run_chapter:
     input:
         notebook=lambda wc: ROOT / "notebooks" / f"{wc.chapter}.ipynb",
         case="results/report/case.json",
-        tables=lambda wc: chapter_tables(wc.chapter),
+        tables=chapter_tables(),
         figures=lambda wc: chapter_figures(wc.chapter),
     output:
         "results/report/chapters/{chapter}.ipynb",

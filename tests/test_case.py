@@ -265,6 +265,48 @@ def test_a_right_case_is_read(folder):
             r"plates.tsv line 2, column dose_unit: is 'ng'; expected one of ng/ml",
         ),
         (
+            "sheets/plates.tsv",
+            "p1\tP1\tpatient",
+            "p1\tP1\tcontrol",
+            r"plates.tsv line 2, column role: 'control', but 'P1' is 'patient' in an earlier row",
+        ),
+        (
+            "sheets/map.tsv",
+            "A1\tsample\t5",
+            "A1\tsample\tnan",
+            r"map.tsv line 2, column dose: 'nan'; expected a number",
+        ),
+        (
+            "sheets/acquisitions.tsv",
+            "a2\tP1\tpatient\t7",
+            "a2\tP1\tpatient\t1_0",
+            r"acquisitions.tsv line 3, column day: '1_0'; expected a whole number",
+        ),
+        (
+            "sheets/claims.yaml",
+            "minimal_change: 0.2",
+            "minimal_change: .nan",
+            r"claims.yaml line 13: 'claims.0.minimal_change' is nan; expected a finite number",
+        ),
+        (
+            "sheets/claims.yaml",
+            "measurement: percent_positive\n    marker: CCR7\n    populations: [cells/T cells/CD4]",
+            "measurement: percent_of_parent\n    populations: [cells/T cells/CD14]",
+            r"claims.yaml line 7: no gate makes the population 'cells/T cells/CD14'. Did you mean",
+        ),
+        (
+            "sheets/claims.yaml",
+            "measurement: percent_positive",
+            "measurement: absolute_ic50",
+            r"claims.yaml line 7: absolute_ic50 has no marker; remove it",
+        ),
+        (
+            "sheets/gates.yaml",
+            "population: cells}",
+            "population: cells/T cells}",
+            r"gates.yaml line 2: the cut of 'CD3' is sought in a population that this cut itself",
+        ),
+        (
             "sheets/map.tsv",
             "A2\tcontrol\t",
             "A2\tcontrol\t0",
@@ -324,6 +366,38 @@ def test_all_mistakes_in_one_pass(folder):
     text = problems()
     assert text.startswith("4 problems ")
     assert [line.strip()[:2] for line in text.splitlines()[1:]] == ["1.", "2.", "3.", "4."]
+
+
+def test_a_mistake_in_the_configuration_hides_none_in_the_sheets(folder):
+    edit(folder / "config.yaml", "title:", "titel:")
+    edit(folder / "sheets/plates.tsv", "ng/ml", "ng")
+    text = problems()
+    assert "Did you mean 'title'?" in text
+    assert "plates.tsv line 2, column dose_unit" in text
+
+
+def test_two_dose_units_of_one_drug(folder):
+    (folder / "sheets/raw/p2.txt").write_text("raw")
+    row = (
+        PLATES.splitlines()[1].replace("p1", "p2").replace("ng/ml", "nM").replace("\t-1\t", "\t7\t")
+    )
+    (folder / "sheets/plates.tsv").write_text(PLATES + row + "\n")
+    assert "plates.tsv line 3, column dose_unit: 'nM', but 'methylprednisolone' is in" in problems()
+
+
+def test_a_sheet_without_tabs(folder):
+    (folder / "sheets/plates.tsv").write_text(PLATES.replace("\t", ","))
+    text = problems()
+    assert text.startswith("1 problem ")
+    assert "expected columns with a tab between them" in text
+
+
+def test_the_order_of_rows_means_nothing(folder):
+    before = load()
+    path = folder / "sheets/acquisitions.tsv"
+    heading, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([heading, *reversed(rows)]) + "\n")
+    assert load() == before
 
 
 def test_a_plates_only_case(folder):

@@ -140,12 +140,12 @@ def _checked(names: Sequence[str], rows: Sequence[Sequence[str]], source: str) -
     for row, column in np.argwhere(~np.isfinite(matrix)):
         raise InputError(
             f"{source}: the spillover from {listed([names[row]])} into {listed([names[column]])} is "
-            f"{shown(rows[row][column])}; expected a finite number. Give the matrix as a CSV file."
+            f"{shown(rows[row][column])}; expected a finite number. Correct the keyword, or export the file again."
         )
     if (matrix.diagonal() == 100).all():
         raise InputError(
             f"{source}: the diagonal is 100, so the matrix is in percent; expected fractions with 1 "
-            "on the diagonal. Divide it by 100 and give it as a CSV file."
+            "on the diagonal. Divide it by 100 in the keyword."
         )
     return Spillover(tuple(names), matrix, source)
 

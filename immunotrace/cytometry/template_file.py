@@ -41,7 +41,23 @@ def check_template(path: str) -> tuple[dict[str, Any], list[str]]:
 
 def population_paths(template: dict[str, Any]) -> list[str]:
     """The paths of the populations that a template makes, parents first."""
-    return [path_of(gate) for gate in template["gates"]]
+    return [path_of(gate) for gate in template.get("gates", [])]
+
+
+def _markers_above(template: dict[str, Any], population: str) -> set[str]:
+    """The markers whose cuts make a population or one that it stands on, directly or through cuts."""
+    gates = {path_of(gate): gate for gate in template["gates"]}
+    markers: set[str] = set()
+    waiting = [population]
+    while waiting:
+        gate = gates.get(waiting.pop())
+        if gate is None:
+            continue
+        waiting.append(gate["parent"])
+        for marker in {*gate.get("above", []), *gate.get("below", [])} - markers:
+            markers.add(marker)
+            waiting.append(template["cuts"].get(marker, {}).get("population", ""))
+    return markers
 
 
 def path_of(gate: dict[str, Any]) -> str:
@@ -84,6 +100,12 @@ def _gate_problems(file: YamlFile, template: dict[str, Any]) -> list[str]:
 
 def _cut_problems(file: YamlFile, template: dict[str, Any]) -> list[str]:
     known = ["", *population_paths(template)]
+    circular = [
+        f"{file.where(('cuts', marker))}: the cut of {marker!r} is sought in a population that this "
+        "cut itself makes; name one above it."
+        for marker, cut in template["cuts"].items()
+        if marker in _markers_above(template, cut.get("population", ""))
+    ]
     named = [
         (("cuts", marker, "population"), cut.get("population", ""))
         for marker, cut in template["cuts"].items()
@@ -92,7 +114,7 @@ def _cut_problems(file: YamlFile, template: dict[str, Any]) -> list[str]:
         (("threshold_populations", index), population)
         for index, population in enumerate(template["threshold_populations"])
     ]
-    return [
+    return circular + [
         f"{file.where(key)}: no gate makes the population {population!r}."
         f"{suggestion(population, known)}"
         for key, population in named

@@ -61,7 +61,7 @@ def fit_curves(
     relative, for replicate counts scatter in proportion to their mean. `residual_sd` is the noise
     where the curve is highest, in percent of the control. Responses are percent of the stimulated
     control; a control well is a zero dose. `top_p`, `bottom_p` and `hill_slope_p` of the contrasts
-    are of F tests of one such parameter in common. Contrasts compare every curve from day 0 on with the
+    are of F tests of one such parameter in common. Contrasts compare every curve after baseline with the
     curve through the subject's wells of all days before. `fitted` holds each curve at 101 doses (the
     first is 0) with its pointwise confidence band.
     """

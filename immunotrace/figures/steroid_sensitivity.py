@@ -53,9 +53,7 @@ def draw_curves(data: pd.DataFrame, curves: pd.DataFrame, level: float) -> Figur
     flagged = data["flag"].notna().sum()
     note = (
         f"Points: n = {(data['part'] == 'well').sum():,} wells, {replicates.min()} to {replicates.max()} a dose, replicates of one blood draw. "
-        f"Lines: four-parameter fits with the {level:.0%} band of the fitted mean. ".replace(
-            "%", " %"
-        )
+        f"Lines: fitted curves with the {level:.0%} band of the fitted mean. ".replace("%", " %")
         + f"Diamonds: absolute IC50 (50 % of the control without drug) and its {level * 100:g} % interval"
         + (
             f". Crosses: flagged wells ({flagged}), at the edge where off the axis."
@@ -194,7 +192,7 @@ def draw_overlay(data: pd.DataFrame, days: Sequence[int]) -> Figure:
     made = style.grid(
         lines, columns, panel_height=1.9, left=0.5, right=1.0, column_gap=0.3, row_gap=0.45,
         bottom=0.4, key=False,
-        note=f"Lines: four-parameter fits, one a plate ({data['curve'].nunique()} plates, one blood draw "
+        note=f"Lines: fitted curves, one a plate ({data['curve'].nunique()} plates, one blood draw "
         "of one person each). Wells and intervals are in the figure of the single curves.",
     )  # fmt: skip
     colours = style.day_colours(days)

@@ -127,12 +127,18 @@ def _verdict(quality: dict, effects: dict[str, tuple[float, float]]) -> dict:
 
 
 def _replicate_sets(wells: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Index and logarithm of the readable wells above zero of every set of replicates."""
-    readable = wells[wells["value"] > 0]
-    return [
-        (some.index.to_numpy(), np.log(some["value"].to_numpy(float)))
-        for _, some in readable.groupby(["well_role", "dose"], dropna=False)
-    ]
+    """Index and logarithm of the readable wells of every set of replicates.
+
+    A well of 0 or less has no logarithm: among replicates that count it stands at a tenth of the
+    least of them, which shows it as the outlier that it is. A set without any count is left out.
+    """
+    sets = []
+    for _, some in wells[wells["value"].notna()].groupby(["well_role", "dose"], dropna=False):
+        values = some["value"].to_numpy(float)
+        if (values > 0).any():
+            floor = values[values > 0].min() / 10
+            sets.append((some.index.to_numpy(), np.log(np.maximum(values, floor))))
+    return sets
 
 
 def _pooled_scale(sets: list[np.ndarray]) -> float:

@@ -44,7 +44,7 @@ def read_chapter(results: str, case: dict, lineage: str) -> Chapter:
         markers = markers[markers["panel"].isin(panels)]
     changes = load_table(results, "changes")
     if not changes.empty:
-        own = changes["measurement"].isin(_MEASUREMENTS) & (changes["role"] == "patient")
+        own = changes["measurement"].isin(_MEASUREMENTS) & (changes["subject"] == case["patient"])
         measured = {*populations["population"], *markers["population"]}
         changes = changes[own & changes["population"].isin(measured)]
     return Chapter(panels, populations, markers, changes)

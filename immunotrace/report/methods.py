@@ -76,14 +76,13 @@ def cytometry(case: dict) -> list[str]:
         gates = _GATES[panel["gates"]["source"]].format(file=PurePath(panel["gates"]["file"]).name)
         compensation = _COMPENSATION[panel.get("compensation", "fcs")]
         texts.append(f"Panel {name} ({panel['title']}): events were {compensation}; {gates}.")
-    rules = {
-        marker: panel["markers"][marker].get("threshold", "none")
-        for panel in case["panels"].values()
-        for marker in panel["markers"]
-    }
     by_rule: dict[str, list[str]] = {}
-    for marker, rule in rules.items():
-        by_rule.setdefault(rule if isinstance(rule, str) else "number", []).append(marker)
+    for panel_name, panel in case["panels"].items():
+        for marker, entry in panel["markers"].items():
+            rule = entry.get("threshold", "none")
+            by_rule.setdefault(rule if isinstance(rule, str) else "number", []).append(
+                f"{marker} ({panel_name})"
+            )
     quantile = wording.percent(settings["fmo_quantile"])
     thresholds = {
         "fmo": f"lies at the {quantile} quantile of the subject's FMO controls, one value for all days",
@@ -94,7 +93,7 @@ def cytometry(case: dict) -> list[str]:
         if rule in by_rule:
             texts.append(f"The threshold of {wording.listed(by_rule[rule])} {text}.")
     texts.append(
-        "Fractions have Wilson 95 % intervals. Medians are of compensated linear intensities, of all cells "
+        "Fractions have Wilson 95 % intervals. Medians are of linear intensities, of all cells "
         "and of the positive ones. Populations with fewer than "
         f"{wording.things(settings['minimum_events'], 'event')} are flagged."
     )
@@ -137,8 +136,9 @@ def change(case: dict, days: int) -> list[str]:
     texts = [
         f"Each day after day {LAST_DAY} is compared with the mean of the days up to it, fractions on the logit "
         "scale, intensities and IC50 on the log scale. The yardstick is a reference change value: the change "
-        f"that day-to-day variation explains, estimated from {source}, and never less than the counting or "
-        f"fitting error. It holds at {level} for all days of a series together (Bonferroni). One series is "
+        f"that variation explains: day-to-day variation, estimated from {source}, and the counting error of the "
+        "fractions and fitting error of the IC50 compared (medians of fewer events than the minimum are left "
+        f"out). It holds at {level} for all days of a series together (Bonferroni). One series is "
         "judged at a time; across series no correction is made."
     ]
     if case["has_claims"]:
@@ -146,7 +146,10 @@ def change(case: dict, days: int) -> list[str]:
             "Claims are data: measurement, populations, direction, window of days and smallest change that "
             "counts. A claim is supported where the change was seen in all its populations, beyond the "
             "reference change and at least of that size; contradicted where the other direction was; "
-            "inconclusive where such a change could have been missed."
+            "not supported where every day's interval excludes it; else inconclusive. A transient change must also "
+            "be shown to have returned: by intervals nearer to baseline than to the extreme, and so on every later "
+            "day. A clinical claim, of no benefit and need of rescue, is answered from the scores up to the first "
+            "rescue."
         )
     return texts
 
