@@ -41,7 +41,8 @@ def describe_case(
             *(_input(row["plate"], row["file"]) for row in plates),
             *([_input("timeline", settings["timeline"])] if "timeline" in settings else []),
         ],
-        "software": {name: _version(name) for name in SOFTWARE},
+        # Other stages' environments may hold others: see envs/ and the lock file.
+        "software": {name: found for name in SOFTWARE if (found := _version(name))},
         "commit": _commit(code),
     }
 

@@ -33,7 +33,10 @@ def test_every_script_and_environment_is_used(repository):
                 assert f"../{folder}/{path.name}" in text, path
 
 
-@pytest.mark.parametrize("name", ["config", "acquisitions", "plates", "panels", "claims", "gates"])
+@pytest.mark.parametrize(
+    "name",
+    ["config", "acquisitions", "plates", "plate_map", "timeline", "panels", "claims", "gates"],
+)
 def test_schemas_refuse_unknown_keys(repository, name):
     schema = yaml.safe_load((repository / "schemas" / f"{name}.schema.yaml").read_text())
 
