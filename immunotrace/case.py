@@ -29,8 +29,8 @@ SIMULATED = "results/simulated"
 class Case:
     """One study: settings with their defaults, and the rows of its sheets (empty where absent).
 
-    Paths in the rows are relative to the working directory, and the rows are in the order of their
-    names: the order in the sheets means nothing.
+    Paths in the rows are relative to the working directory. The rows are in the order of their names,
+    patients before controls: the order in the sheets means nothing.
     """
 
     settings: dict
@@ -126,7 +126,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
         settings=settings,
         acquisitions=[
             {**row, "fcs": _beside(acquisitions.path, row["fcs"])}
-            for row in sorted(acquisitions.rows, key=lambda row: row["acquisition"])
+            for row in _in_order(acquisitions.rows, "acquisition")
         ],
         panels=_panels(panels_file),
         plates=[
@@ -136,7 +136,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
                 "map": plate_maps[_beside(plates.path, row["map"])],
                 "map_file": _beside(plates.path, row["map"]),
             }
-            for row in sorted(plates.rows, key=lambda row: row["plate"])
+            for row in _in_order(plates.rows, "plate")
         ],
         timeline=timeline_path,
         claims=claims_file.data["claims"] if claims_file else [],
@@ -192,6 +192,10 @@ def _sheet(settings: dict, name: str) -> tuple[Sheet, list[str]]:
 def _beside(sheet_path: str, path: str) -> str:
     """A path that a sheet gives relative to itself, made relative to the working directory."""
     return os.path.relpath(os.path.join(os.path.dirname(sheet_path), path))
+
+
+def _in_order(rows: list[dict], name: str) -> list[dict]:
+    return sorted(rows, key=lambda row: (row["role"] != "patient", row[name]))
 
 
 def _is_simulated(path: str) -> bool:

@@ -451,7 +451,7 @@ def draw_densities(data: pd.DataFrame, days: Sequence[int]) -> Figure:
     ridges = data["day"].nunique() if over_time else data["acquisition"].nunique()
     thresholds = data["threshold_display"].notna().any()
     note = (
-        "Densities of all cells of the population, each of area 1, smoothed over three bins. "
+        "Densities of all cells of the population on the logicle scale, each of area 1, smoothed over three bins. "
         f"n = {span(data['n'])} cells a curve."
     )
     if over_time and min(data["day"]) <= LAST_DAY:
@@ -496,6 +496,8 @@ def draw_densities(data: pd.DataFrame, days: Sequence[int]) -> Figure:
             _draw_ridges(axis, part, colours if over_time else None, labels=c == 0)
             axis.set_title(titles[marker, population, subject])
             style.logicle_axis(axis, part)
+            if r < len(layout) - 1:
+                axis.set_xlabel("")  # said once, below the last row
             occupied = data[(data["marker"] == marker) & (data["density"] > 0.02)]
             low, high = occupied["bin_low"].min() - 0.02, occupied["bin_high"].max() + 0.1
             # Names of acquisitions are written left of the curves, inside the panel.

@@ -545,7 +545,7 @@ def logicle_axis(axis: Axes, data: pd.DataFrame) -> None:
     shown = [(x, name) for x, name in zip(places, names, strict=True) if x <= 1]
     axis.set_xticks([x for x, _ in shown], [name for _, name in shown])
     axis.set_xticks(logicle_display(np.array(minor, float), t, w, m, a), minor=True)
-    axis.set_xlabel("fluorescence (a.u., logicle scale)", labelpad=2)
+    axis.set_xlabel("fluorescence (a.u.)", labelpad=2)
 
 
 # -- saving ---------------------------------------------------------------------------------------
