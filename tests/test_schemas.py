@@ -2,6 +2,7 @@
 
 import yaml
 
+from immunotrace.cytometry.acquisition_qc import QC_DEFAULTS
 from immunotrace.doseresponse.models import MODELS
 from immunotrace.plates.readers import READERS
 from immunotrace.plates.units import _AMOUNT, _MASS
@@ -11,6 +12,11 @@ from immunotrace.validation import load_schema
 def test_models():
     known = load_schema("config")["properties"]["dose_response"]["properties"]["model"]["enum"]
     assert sorted(known) == sorted(MODELS)
+
+
+def test_quality_control_defaults():
+    part = load_schema("config")["properties"]["cytometry"]["properties"]["qc"]["properties"]
+    assert {key: value["default"] for key, value in part.items()} == QC_DEFAULTS
 
 
 def test_plate_formats_and_units():

@@ -6,6 +6,8 @@ import re
 import pytest
 from runs import snakemake
 
+from immunotrace.figures import FIGURES
+
 # The published tables and the columns that others compute on (design contract).
 PUBLISHED = {
     "populations": "acquisition subject role day panel population parent count parent_count "
@@ -66,7 +68,9 @@ def test_claims_say_what_their_tables_say(abstract):
         if claim == "C4":
             measured = measured[measured["population"].str.endswith("/switched memory")]
         value = measured["value"].item() / measured["baseline"].item() - 1
-        assert row["effect"] == pytest.approx(100 * value, abs=0.5)
+        # Half an event is added before the logit: of some 150 events at the nadir that is 0.3 % of
+        # the 40 % that remain, 0.14 points.
+        assert row["effect"] == pytest.approx(100 * value, abs=0.2 if claim == "C4" else 1e-6)
 
 
 def test_one_curve_never_reaches_half_and_says_so(abstract):
@@ -103,7 +107,7 @@ def test_the_report_and_every_figure_are_there(abstract):
     assert "SIMULATED" in html.upper()
     assert (results / "report/report.pdf").read_bytes().startswith(b"%PDF")
     stems = {path.stem for path in (results / "figures").iterdir()}
-    assert len(stems) >= 10
+    assert stems == {name for names in FIGURES.values() for name in names}
     for stem in stems:
         for ending in ("svg", "pdf", "png"):
             assert (results / "figures" / f"{stem}.{ending}").stat().st_size > 1000, stem
