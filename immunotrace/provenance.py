@@ -13,13 +13,11 @@ def describe_case(
     panels: dict[str, dict],
     acquisitions: list[dict],
     plates: list[dict],
-    claims: list[dict],
-    code: Path,
+    has_claims: bool,
 ) -> dict:
     """The case as one JSON object, for the report's chapters.
 
-    `inputs` has name, file, size in bytes and SHA-256 of each raw file; `commit` is the commit of the
-    folder `code`, with `+` behind it where files there differ from it, or None outside a checkout.
+    `inputs` has name, file, size in bytes and SHA-256 of each raw file.
     """
     subjects = {row["subject"]: row["role"] for row in [*acquisitions, *plates]}
     return {
@@ -30,18 +28,26 @@ def describe_case(
         "control": settings["case"].get("control"),
         "subjects": [{"subject": s, "role": r} for s, r in sorted(subjects.items())],
         "panels": panels,
-        "claims": claims,
         "has_cytometry": bool(acquisitions),
         "has_plates": bool(plates),
         "has_timeline": "timeline" in settings,
-        "has_claims": bool(claims),
+        "has_claims": has_claims,
         "settings": settings,
         "inputs": [
             *(_input(row["acquisition"], row["fcs"]) for row in acquisitions),
             *(_input(row["plate"], row["file"]) for row in plates),
             *([_input("timeline", settings["timeline"])] if "timeline" in settings else []),
         ],
-        # Other stages' environments may hold others: see envs/ and the lock file.
+    }
+
+
+def describe_software(code: Path) -> dict:
+    """`software`, the versions of packages of this environment, and `commit`.
+
+    Other stages' environments may hold others: see envs/ and the lock file. `commit` is the commit of
+    the folder `code`, with `+` behind it where files there differ from it, or None outside a checkout.
+    """
+    return {
         "software": {name: found for name in SOFTWARE if (found := _version(name))},
         "commit": _commit(code),
     }

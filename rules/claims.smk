@@ -30,7 +30,7 @@ rule compute_changes:
     params:
         control=CASE.settings["case"].get("control"),
         settings=CASE.settings["longitudinal"],
-        code=code("scripts/compute_changes.py"),
+        code=code("scripts/compute_changes.py", "envs/doseresponse.yaml"),
     script:
         "../scripts/compute_changes.py"
 
@@ -50,6 +50,6 @@ rule judge_claims:
     params:
         claims=CASE.claims,
         patient=CASE.settings["case"]["patient"],
-        code=code("scripts/judge_claims.py"),
+        code=code("scripts/judge_claims.py", "envs/doseresponse.yaml"),
     script:
         "../scripts/judge_claims.py"

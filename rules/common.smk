@@ -5,13 +5,14 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from immunotrace.case import load_case
-from immunotrace.dependencies import code_digest
+from immunotrace.dependencies import Dependencies
 from immunotrace.cytometry.thresholds import threshold_rows
 from immunotrace.errors import InputError
 from immunotrace.figures import FIGURES, LINEAGES
-from immunotrace.report import CHAPTERS
+from immunotrace.report import CHAPTER_TABLES, CHAPTERS
 
 ROOT = Path(workflow.basedir)
+DEPENDENCIES = Dependencies(ROOT, ("immunotrace", "simulation"))
 
 try:
     CASE = load_case(
@@ -27,9 +28,17 @@ wildcard_constraints:
     panel=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
-def code(script):
-    """Makes a rule run again when its script, or a module that the script imports, has changed."""
-    return code_digest(ROOT / script, ROOT, ("immunotrace", "simulation"))
+def code(*files):
+    """A digest for `params`: a job runs again when its script, a module that the script imports, or its
+    environment has changed. Snakemake itself would look at times, and at the environment's place.
+    """
+    return DEPENDENCIES.digest(*files)
+
+
+def code_files():
+    """All scripts and notebooks, for what depends on all code."""
+    files = [*ROOT.glob("scripts/*.py"), *ROOT.glob("notebooks/*.ipynb")]
+    return sorted(file.relative_to(ROOT).as_posix() for file in files)
 
 
 def where(rows, **values):
@@ -43,14 +52,6 @@ def settings(section, *keys):
 
 def full_rows(batch):
     return where(CASE.acquisitions, batch=batch, staining="full")
-
-
-def fmo_rows(batch):
-    return [
-        row
-        for row in where(CASE.acquisitions, batch=batch)
-        if row["staining"].startswith("FMO:")
-    ]
 
 
 def gated(panel):
@@ -79,11 +80,6 @@ def rows_for_thresholds(wc):
     return threshold_rows(CASE.acquisitions, wc.subject, wc.panel, panel)
 
 
-def kept_events(rows):
-    batches = sorted({row["batch"] for row in rows})
-    return [f"results/cytometry/{batch}/kept.npz" for batch in batches]
-
-
 def thresholds_of(batch):
     stained = {(row["subject"], row["panel"]) for row in full_rows(batch)}
     return [
@@ -92,13 +88,23 @@ def thresholds_of(batch):
     ]
 
 
-def simulated_plates(batch):
-    folder = f"results/simulated/{batch}/"
-    return [
-        {**row, "path": row["file"], "map": row["map_file"]}
-        for row in CASE.plates
-        if row["file"].startswith(folder)
-    ]
+def simulated_batches():
+    """The rows of simulated files by the folder that they lie in, one job each."""
+    batches = {}
+    for kind, rows, column in (
+        ("acquisitions", CASE.acquisitions, "fcs"),
+        ("plates", CASE.plates, "file"),
+    ):
+        for row in rows:
+            folder = Path(row[column]).parent
+            if folder.parent == Path("results/simulated"):
+                made = batches.setdefault(
+                    folder.name, {"acquisitions": [], "plates": []}
+                )
+                made[kind].append(
+                    {**row, "path": row[column], "map": row.get("map_file")}
+                )
+    return batches
 
 
 def memory(wildcards, input, attempt):
@@ -118,6 +124,10 @@ def available_chapters():
 
 
 AVAILABLE_CHAPTERS = available_chapters()
+
+REPORT_TEMPLATES = [
+    f"immunotrace/report/templates/report.{ending}" for ending in ("css", "js", "typ")
+]
 
 CYTOMETRY_TABLES = ["populations", "markers", "cytometry_qc"]
 PLATE_TABLES = ["wells", "plate_qc", "curves", "contrasts"]
@@ -153,11 +163,30 @@ def figure_tables(group):
     return published("populations", "markers", "changes") | parts | timeline
 
 
-def chapter_tables():
-    timeline = [CASE.timeline] if CASE.timeline else []
-    tables = published(*CYTOMETRY_TABLES, *PLATE_TABLES, "changes", "claims")
-    return [*tables.values(), *timeline]
+def figure_options(group):
+    """What drawing the figures of a chapter uses besides tables; a day has one colour in all of them."""
+    if group == "quality":
+        return {"simulated": CASE.simulated}
+    options = {"simulated": CASE.simulated, "days": CASE.days}
+    if group == "steroid_sensitivity":
+        options["level"] = CASE.settings["dose_response"]["level"]
+    if group in LINEAGES.values():
+        options["panels"] = [
+            n for n, p in CASE.panels.items() if LINEAGES[p["lineage"]] == group
+        ]
+    return options
 
 
-def chapter_figures(chapter):
-    return expand("results/figures/{name}.svg", name=FIGURES.get(chapter, []))
+def chapter_tables(chapter):
+    """What a chapter reads besides the case and its figures."""
+    names = CHAPTER_TABLES[chapter]
+    others = {"timeline": CASE.timeline, "software": "results/report/software.json"}
+    return [
+        *published(*names).values(),
+        *(path for name, path in others.items() if name in names and path),
+    ]
+
+
+def figure_files(chapters, *formats):
+    names = [name for chapter in chapters for name in FIGURES.get(chapter, [])]
+    return expand("results/figures/{name}.{format}", name=names, format=formats)

@@ -19,7 +19,7 @@ rule ingest_batch:
     params:
         rows=lambda wc: where(CASE.acquisitions, batch=wc.batch),
         settings=settings("cytometry", "qc", "on_failed_qc"),
-        code=code("scripts/ingest_batch.py"),
+        code=code("scripts/ingest_batch.py", "envs/cytometry.yaml"),
     script:
         "../scripts/ingest_batch.py"
 
@@ -27,7 +27,6 @@ rule ingest_batch:
 rule place_thresholds:
     input:
         fcs=lambda wc: [row["fcs"] for row in rows_for_thresholds(wc)],
-        kept=lambda wc: kept_events(rows_for_thresholds(wc)),
         gates=lambda wc: CASE.panels[wc.panel]["gates"]["file"],
     output:
         "results/cytometry/thresholds/{subject}/{panel}.tsv",
@@ -43,8 +42,8 @@ rule place_thresholds:
     params:
         rows=lambda wc: rows_for_thresholds(wc),
         panel=lambda wc: gated(CASE.panels[wc.panel]),
-        settings=settings("cytometry", "fmo_quantile", "minimum_events"),
-        code=code("scripts/place_thresholds.py"),
+        settings=settings("cytometry", "fmo_quantile", "minimum_events", "qc"),
+        code=code("scripts/place_thresholds.py", "envs/cytometry.yaml"),
     script:
         "../scripts/place_thresholds.py"
 
@@ -76,7 +75,7 @@ rule quantify_batch:
         panels=lambda wc: panels_of(full_rows(wc.batch)),
         settings=settings("cytometry", "minimum_events"),
         seed=CASE.settings["seed"],
-        code=code("scripts/quantify_batch.py"),
+        code=code("scripts/quantify_batch.py", "envs/cytometry.yaml"),
     script:
         "../scripts/quantify_batch.py"
 
@@ -99,6 +98,6 @@ rule cytometry_tables:
     resources:
         mem_mb=memory,
     params:
-        code=code("scripts/cytometry_tables.py"),
+        code=code("scripts/cytometry_tables.py", "envs/cytometry.yaml"),
     script:
         "../scripts/cytometry_tables.py"

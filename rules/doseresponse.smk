@@ -21,7 +21,7 @@ rule read_plates:
         settings=settings(
             "dose_response", "exclude_outlier_wells", "dose_unit", "molar_mass"
         ),
-        code=code("scripts/read_plates.py"),
+        code=code("scripts/read_plates.py", "envs/doseresponse.yaml"),
     script:
         "../scripts/read_plates.py"
 
@@ -44,6 +44,6 @@ rule fit_curves:
         runtime=30,
     params:
         settings=settings("dose_response", "level", "model", "weights"),
-        code=code("scripts/fit_curves.py"),
+        code=code("scripts/fit_curves.py", "envs/doseresponse.yaml"),
     script:
         "../scripts/fit_curves.py"

@@ -24,12 +24,7 @@ for group in [chapter for chapter in AVAILABLE_CHAPTERS if chapter in FIGURES]:
             runtime=20,
         params:
             group=group,
-            simulated=CASE.simulated,
-            days=CASE.days,
-            panels=[
-                n for n, p in CASE.panels.items() if LINEAGES[p["lineage"]] == group
-            ],
-            level=CASE.settings["dose_response"]["level"],
-            code=code("scripts/draw_figures.py"),
+            options=figure_options(group),
+            code=code("scripts/draw_figures.py", "envs/figures.yaml"),
         script:
             "../scripts/draw_figures.py"

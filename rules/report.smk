@@ -21,19 +21,34 @@ rule describe_case:
             "panels": CASE.panels,
             "acquisitions": CASE.acquisitions,
             "plates": CASE.plates,
-            "claims": CASE.claims,
+            "has_claims": bool(CASE.claims),
         },
-        code=code("scripts/describe_case.py"),
+        code=code("scripts/describe_case.py", "envs/report.yaml"),
     script:
         "../scripts/describe_case.py"
 
 
+# The commit that the report names is that of the code, all of it, when it last changed.
+rule describe_software:
+    output:
+        "results/report/software.json",
+    log:
+        "logs/describe_software.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=memory,
+    params:
+        code=code(*code_files(), "envs/report.yaml"),
+    script:
+        "../scripts/describe_software.py"
+
+
 rule run_chapter:
     input:
-        notebook=lambda wc: ROOT / "notebooks" / f"{wc.chapter}.ipynb",
         case="results/report/case.json",
-        tables=chapter_tables(),
-        figures=lambda wc: chapter_figures(wc.chapter),
+        tables=lambda wc: chapter_tables(wc.chapter),
+        figures=lambda wc: figure_files([wc.chapter], "png", "tsv"),
     output:
         "results/report/chapters/{chapter}.ipynb",
     log:
@@ -46,8 +61,12 @@ rule run_chapter:
         mem_mb=memory,
         runtime=20,
     params:
-        code=lambda wc: code(f"notebooks/{wc.chapter}.ipynb")
-        + code("scripts/run_chapter.py"),
+        notebook="notebooks/{chapter}.ipynb",
+        code=lambda wc: code(
+            "scripts/run_chapter.py",
+            f"notebooks/{wc.chapter}.ipynb",
+            "envs/report.yaml",
+        ),
     script:
         "../scripts/run_chapter.py"
 
@@ -58,10 +77,7 @@ rule compile_report:
             "results/report/chapters/{chapter}.ipynb", chapter=AVAILABLE_CHAPTERS
         ),
         case="results/report/case.json",
-        templates=[
-            ROOT / "immunotrace/report/templates" / name
-            for name in ("report.css", "report.js", "report.typ")
-        ],
+        figures=figure_files(AVAILABLE_CHAPTERS, "svg", "pdf", "tsv"),
     output:
         html="results/report/report.html",
         pdf="results/report/report.pdf",
@@ -75,6 +91,6 @@ rule compile_report:
         mem_mb=memory,
         runtime=20,
     params:
-        code=code("scripts/compile_report.py"),
+        code=code("scripts/compile_report.py", "envs/report.yaml", *REPORT_TEMPLATES),
     script:
         "../scripts/compile_report.py"

@@ -2,75 +2,34 @@
 
 if CASE.simulated:
 
-    SUBJECTS = [CASE.settings["case"]["patient"], CASE.settings["case"]["control"]]
-    FMO_CONTROLS = sorted(
-        {
-            f"{row['panel']}_FMO_{row['staining'].removeprefix('FMO:')}"
-            for row in CASE.acquisitions
-            if row["staining"].startswith("FMO:")
-        }
-    )
+    # A batch's files are those that the sheets name, neither more nor less: no pattern says which.
+    for batch, made in simulated_batches().items():
 
-    rule simulate_batch:
-        input:
-            settings=CASE.settings["simulation"],
-            maps=sorted({row["map_file"] for row in CASE.plates}),
-        output:
-            expand(
-                "results/simulated/{{batch}}/{subject}_{file}",
-                subject=SUBJECTS,
-                file=["T.fcs", "B.fcs", "plate.txt"],
-            ),
-            truth="results/simulated/truth/{batch}.json",
-        log:
-            "logs/simulate_batch/{batch}.log",
-        benchmark:
-            "logs/benchmarks/simulate_batch/{batch}.tsv"
-        conda:
-            "../envs/simulation.yaml"
-        resources:
-            mem_mb=memory,
-            runtime=10,
-        params:
-            scenario=CASE.settings["scenario"],
-            seed=CASE.settings["seed"],
-            acquisitions=lambda wc: [
-                {**row, "path": row["fcs"]} for row in full_rows(wc.batch)
-            ],
-            plates=lambda wc: simulated_plates(wc.batch),
-            code=code("scripts/simulate_acquisitions.py"),
-        script:
-            "../scripts/simulate_acquisitions.py"
-
-    rule simulate_fmo_controls:
-        input:
-            settings=CASE.settings["simulation"],
-        output:
-            expand(
-                "results/simulated/{{batch}}/{subject}_{control}.fcs",
-                subject=SUBJECTS,
-                control=FMO_CONTROLS,
-            ),
-            truth="results/simulated/truth/fmo/{batch}.json",
-        log:
-            "logs/simulate_fmo_controls/{batch}.log",
-        benchmark:
-            "logs/benchmarks/simulate_fmo_controls/{batch}.tsv"
-        conda:
-            "../envs/simulation.yaml"
-        resources:
-            mem_mb=memory,
-            runtime=10,
-        params:
-            scenario=CASE.settings["scenario"],
-            seed=CASE.settings["seed"],
-            acquisitions=lambda wc: [
-                {**row, "path": row["fcs"]} for row in fmo_rows(wc.batch)
-            ],
-            plates=[],
-            code=code("scripts/simulate_acquisitions.py"),
-        script:
-            "../scripts/simulate_acquisitions.py"
+        rule:
+            name:
+                f"simulate_{batch}"
+            input:
+                settings=CASE.settings["simulation"],
+                maps=sorted({row["map"] for row in made["plates"]}),
+            output:
+                [row["path"] for rows in made.values() for row in rows],
+                truth=f"results/simulated/truth/{batch}.json",
+            log:
+                f"logs/simulate/{batch}.log",
+            benchmark:
+                f"logs/benchmarks/simulate/{batch}.tsv"
+            conda:
+                "../envs/simulation.yaml"
+            resources:
+                mem_mb=memory,
+                runtime=10,
+            params:
+                scenario=CASE.settings["scenario"],
+                seed=CASE.settings["seed"],
+                made=made,
+                code=code("scripts/simulate_acquisitions.py", "envs/simulation.yaml"),
+            script:
+                "../scripts/simulate_acquisitions.py"
 
     rule simulate_timeline:
         input:
@@ -87,6 +46,6 @@ if CASE.simulated:
             runtime=10,
         params:
             scenario=CASE.settings["scenario"],
-            code=code("scripts/simulate_timeline.py"),
+            code=code("scripts/simulate_timeline.py", "envs/simulation.yaml"),
         script:
             "../scripts/simulate_timeline.py"

@@ -1,6 +1,7 @@
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from pathlib import Path
 
     from immunotrace.report.compile import compile_report
@@ -9,6 +10,6 @@ with job_log(snakemake.log[0]):
         snakemake.input.chapters,
         snakemake.input.case,
         Path(snakemake.output.html).parent.parent,
-        snakemake.output.html,
-        snakemake.output.pdf,
+        aside(snakemake.output.html),
+        aside(snakemake.output.pdf),
     )

@@ -1,8 +1,9 @@
 """The published cytometry tables, joined from those of the batches."""
 
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from immunotrace.cytometry.quantify import cytometry_tables
 
     parts, joined = snakemake.input, snakemake.output
@@ -13,8 +14,8 @@ with job_log(snakemake.log[0]):
             "cytometry_qc": parts.qc,
         },
         {
-            "populations": joined.populations,
-            "markers": joined.markers,
-            "cytometry_qc": joined.qc,
+            "populations": aside(joined.populations),
+            "markers": aside(joined.markers),
+            "cytometry_qc": aside(joined.qc),
         },
     )

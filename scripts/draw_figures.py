@@ -1,6 +1,7 @@
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from pathlib import Path
 
     from immunotrace.figures.groups import draw_group, read_tables
@@ -8,9 +9,6 @@ with job_log(snakemake.log[0]):
     draw_group(
         snakemake.params.group,
         read_tables(dict(snakemake.input.items())),
-        Path(snakemake.output[0]).parent,
-        days=snakemake.params.days,
-        panels=snakemake.params.panels,
-        simulated=snakemake.params.simulated,
-        level=snakemake.params.level,
+        Path(aside(snakemake.output[0])).parent,
+        **snakemake.params.options,
     )

@@ -1,12 +1,13 @@
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from immunotrace.doseresponse.curves import fit_curves
     from immunotrace.tables import read_tsv, write_tsv
 
     curves, contrasts, fitted = fit_curves(
         read_tsv(snakemake.input.wells), snakemake.params.settings
     )
-    write_tsv(curves, snakemake.output.curves)
-    write_tsv(contrasts, snakemake.output.contrasts)
-    write_tsv(fitted, snakemake.output.fitted)
+    write_tsv(curves, aside(snakemake.output.curves))
+    write_tsv(contrasts, aside(snakemake.output.contrasts))
+    write_tsv(fitted, aside(snakemake.output.fitted))

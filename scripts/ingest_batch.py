@@ -1,13 +1,14 @@
 """Quality of the FCS files of a batch, and which of their events are kept."""
 
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from immunotrace.cytometry.acquisition_qc import ingest_batch
 
     ingest_batch(
         snakemake.params.rows,
         snakemake.params.settings,
-        snakemake.output.qc,
-        snakemake.output.kept,
+        aside(snakemake.output.qc),
+        aside(snakemake.output.kept),
     )

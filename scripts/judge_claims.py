@@ -1,6 +1,7 @@
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from immunotrace.case import read_timeline
     from immunotrace.claims import judge_claims
     from immunotrace.errors import InputError
@@ -18,5 +19,5 @@ with job_log(snakemake.log[0]):
             timeline,
             snakemake.params.patient,
         ),
-        snakemake.output[0],
+        aside(snakemake.output[0]),
     )

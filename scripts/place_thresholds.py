@@ -1,8 +1,9 @@
 """The thresholds of a subject's panel, one a marker."""
 
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from immunotrace.cytometry.thresholds import place_thresholds
 
     place_thresholds(
@@ -11,6 +12,5 @@ with job_log(snakemake.log[0]):
         snakemake.wildcards.panel,
         snakemake.params.panel,
         snakemake.params.settings,
-        snakemake.input.kept,
-        snakemake.output[0],
+        aside(snakemake.output[0]),
     )

@@ -1,8 +1,9 @@
 """Populations and markers of the full stains of a batch."""
 
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from immunotrace.cytometry.quantify import quantify_batch
 
     quantify_batch(
@@ -11,6 +12,6 @@ with job_log(snakemake.log[0]):
         snakemake.params.settings,
         snakemake.input.kept,
         snakemake.input.thresholds,
-        dict(snakemake.output.items()),
+        {name: aside(path) for name, path in snakemake.output.items()},
         snakemake.params.seed,
     )

@@ -1,9 +1,10 @@
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from immunotrace.plates.wells import read_plates
     from immunotrace.tables import write_tsv
 
     wells, quality = read_plates(snakemake.params.rows, snakemake.params.settings)
-    write_tsv(wells, snakemake.output.wells)
-    write_tsv(quality, snakemake.output.qc)
+    write_tsv(wells, aside(snakemake.output.wells))
+    write_tsv(quality, aside(snakemake.output.qc))

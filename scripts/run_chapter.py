@@ -1,16 +1,17 @@
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from pathlib import Path
 
     from immunotrace.report.run import run_chapter
 
-    output = Path(snakemake.output[0])
-    report = output.parent.parent
+    code = Path(snakemake.scriptdir).parent
+    report = Path(snakemake.input.case).parent
     run_chapter(
-        snakemake.input.notebook,
-        output,
+        code / snakemake.params.notebook,
+        aside(snakemake.output[0]),
         {"results": str(report.parent), "case": snakemake.input.case},
-        code=Path(snakemake.scriptdir).parent,
-        failed=report / "failed" / output.name,
+        code=code,
+        failed=Path(snakemake.log[0]).with_suffix(".ipynb"),
     )

@@ -1,8 +1,9 @@
 """One batch of the simulated case: its FCS files, plate exports and truth."""
 
 from immunotrace.joblog import job_log
+from immunotrace.outputs import written_aside
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from simulation.batch import simulate_batch
     from simulation.settings import read_settings
 
@@ -10,7 +11,7 @@ with job_log(snakemake.log[0]):
         read_settings(snakemake.input.settings),
         snakemake.params.scenario,
         snakemake.params.seed,
-        snakemake.params.acquisitions,
-        snakemake.params.plates,
-        snakemake.output.truth,
+        [{**row, "path": aside(row["path"])} for row in snakemake.params.made["acquisitions"]],
+        [{**row, "path": aside(row["path"])} for row in snakemake.params.made["plates"]],
+        aside(snakemake.output.truth),
     )

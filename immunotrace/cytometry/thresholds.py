@@ -46,13 +46,12 @@ def place_thresholds(
     panel_name: str,
     panel: Mapping[str, Any],
     settings: Mapping[str, Any],
-    kept_paths: Sequence[str | Path],
     table_path: str | Path,
 ) -> None:
     """Write the thresholds of a subject's panel: subject, panel, marker, threshold, method, ...
 
     `rows` are those of `threshold_rows`; `panel["gates"]["file"]` is a path from the working
-    directory; `kept_paths` are the masks that quality control made. Thresholds are on the linear
+    directory; `settings` is the configuration's `cytometry`. Thresholds are on the linear
     compensated scale: `fmo` is the quantile `fmo_quantile` of the pooled FMO events, `valley` lies
     between the peaks of the pooled baseline, both within the threshold populations. These are named
     in the gate template; with other gates they are all populations in which markers are quantified.
@@ -65,7 +64,7 @@ def place_thresholds(
     from immunotrace.cytometry.template import find_cut
     from immunotrace.tables import write_tsv
 
-    pool = _Pool(rows, panel, kept_paths, f"subject {subject}, panel {panel_name}")
+    pool = _Pool(rows, panel, settings, f"subject {subject}, panel {panel_name}")
     table = []
     for marker, entry in panel["markers"].items():
         kind = entry.get("threshold", "none")
@@ -101,13 +100,12 @@ def place_thresholds(
 class _Pool:
     """A subject's events within the threshold populations; each file is read once."""
 
-    def __init__(self, rows, panel, kept_paths, where: str) -> None:
-        from immunotrace.cytometry.panel import read_kept
+    def __init__(self, rows, panel, settings, where: str) -> None:
         from immunotrace.cytometry.template_file import DEFAULT_LOGICLE, read_template
 
         self.rows, self.panel = rows, panel
         self.where = f"acquisitions sheet: {where}"
-        self.keep = {name: mask for path in kept_paths for name, mask in read_kept(path).items()}
+        self.qc = settings.get("qc", {})
         self.template = None
         self.scale = DEFAULT_LOGICLE
         if panel["gates"]["source"] == "template":
@@ -133,15 +131,14 @@ class _Pool:
                 "row, or give the marker another `threshold` in the panels file: valley, none or "
                 "a number on the linear compensated scale"
             )
-        usable = [row for row in rows if row["acquisition"] in self.keep]
-        if not usable:
+        files = [found for row in rows if (found := self._file(row))]
+        if not files:
             raise InputError(
                 f"{self.where}: all files with staining {staining} failed quality control: "
                 f"{', '.join(row['acquisition'] for row in rows)}"
             )
         parts = []
-        for row in usable:
-            fcs, events = self._file(row)
+        for fcs, events in files:
             parts.append(events[:, find_channel(fcs, self.panel["markers"][marker]["channel"])])
         values = np.concatenate(parts)
         if len(values) < minimum:
@@ -159,15 +156,25 @@ class _Pool:
 
         return GateSource(self.panel)
 
-    def _file(self, row: Mapping[str, Any]) -> tuple:
+    def _file(self, row: Mapping[str, Any]) -> tuple | None:
+        """A file and its events in the threshold populations; None where it fails quality control.
+
+        Quality control is asked again rather than read from what the file's batch kept: thresholds
+        hang on their own files alone, so no other file of these batches makes all days run again.
+        """
         if row["acquisition"] not in self._files:
             import numpy as np
 
+            from immunotrace.cytometry.acquisition_qc import QC_DEFAULTS, acquisition_qc
             from immunotrace.cytometry.fcs import read_fcs
             from immunotrace.cytometry.panel import compensated_events, marker_channels
 
             fcs = read_fcs(row["fcs"])
-            keep = self.keep[row["acquisition"]]
+            quality = acquisition_qc(fcs, {**QC_DEFAULTS, **self.qc})
+            if quality.row["verdict"] == "fail":
+                self._files[row["acquisition"]] = None
+                return None
+            keep = quality.keep
             if self.template is not None:
                 from immunotrace.cytometry.template import place
 

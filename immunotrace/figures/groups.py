@@ -29,10 +29,10 @@ def draw_group(
     tables: Tables,
     folder: str | Path,
     *,
-    days: Sequence[int],
-    panels: Sequence[str],
     simulated: bool,
-    level: float,
+    days: Sequence[int] = (),
+    panels: Sequence[str] = (),
+    level: float = 0.95,
 ) -> None:
     """Write every figure of `group` as `folder`/{name}.svg, .pdf, .png and its data as .tsv.
 

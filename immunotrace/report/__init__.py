@@ -1,12 +1,15 @@
 """The report: notebooks write blocks, which are compiled into one HTML file and one PDF."""
 
-CHAPTERS: tuple[str, ...] = (
-    "summary",
-    "timeline",
-    "t_cells",
-    "b_cells",
-    "steroid_sensitivity",
-    "quality",
-    "methods",
-)
-"""The chapters in the order of the report; those without data are left out of a case's report."""
+CHAPTER_TABLES: dict[str, tuple[str, ...]] = {
+    "summary": ("populations", "cytometry_qc", "plate_qc", "curves", "claims", "timeline"),
+    "timeline": ("populations", "curves", "timeline"),
+    "t_cells": ("populations", "markers", "changes"),
+    "b_cells": ("populations", "markers", "changes"),
+    "steroid_sensitivity": ("wells", "curves", "contrasts", "changes"),
+    "quality": ("cytometry_qc", "wells", "plate_qc"),
+    "methods": ("populations", "curves", "software"),
+}
+"""The chapters in the order of the report, and the tables that each reads besides its figures."""
+
+CHAPTERS: tuple[str, ...] = tuple(CHAPTER_TABLES)
+"""Those without data are left out of a case's report."""

@@ -25,7 +25,6 @@ def read_document(notebooks: Sequence[str | Path], case: dict) -> dict:
         "title": case["title"],
         "simulated": bool(case["simulated"]),
         "scenario": case.get("scenario"),
-        "commit": case.get("commit"),
         "chapters": chapters,
     }
 

@@ -12,6 +12,11 @@ def load_case(path: str | Path) -> dict:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def load_software(results: str | Path) -> dict:
+    """The `commit` of the code and the versions of its `software`."""
+    return json.loads((Path(results) / "report" / "software.json").read_text(encoding="utf-8"))
+
+
 def load_table(results: str | Path, name: str) -> pd.DataFrame:
     """The published table `name`; without rows and columns where the case has none."""
     path = Path(results) / "tables" / f"{name}.tsv"

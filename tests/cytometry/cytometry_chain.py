@@ -42,8 +42,7 @@ def run_chain(rows: list[dict], panels: dict, settings: dict, out: Path) -> dict
     for subject, panel in sorted({(row["subject"], row["panel"]) for row in rows}):
         path = out / "thresholds" / f"{subject}_{panel}.tsv"
         own = threshold_rows(rows, subject, panel, panels[panel])
-        masks = [kept[batch] for batch in sorted({row["batch"] for row in own})]
-        place_thresholds(own, subject, panel, panels[panel], settings, masks, path)
+        place_thresholds(own, subject, panel, panels[panel], settings, path)
         thresholds.append(path)
     for batch in batches:
         own = [row for row in rows if row["batch"] == batch]

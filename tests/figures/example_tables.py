@@ -642,10 +642,14 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
             }
             for i in range(1, 10)
         ],
-        "software": {"python": "3.11.2", "pandas": "3.1.1", "flowkit": "1.3.0"},
-        "commit": "0123456789abcdef0123456789abcdef01234567",
     }
     return tables, case
+
+
+SOFTWARE = {
+    "software": {"python": "3.11.2", "pandas": "3.1.1", "flowkit": "1.3.0"},
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+}
 
 
 ONE_PANEL = {
@@ -673,6 +677,7 @@ def write_example(folder: Path, kind: str = "full", texts: bool = False) -> dict
     path = Path(folder) / "results/report/case.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(case, ensure_ascii=False, indent=1), encoding="utf-8")
+    path.with_name("software.json").write_text(json.dumps(SOFTWARE), encoding="utf-8")
     return case
 
 

@@ -6,7 +6,13 @@ import pytest
 import yaml
 
 # Joining tables and describing the case is no work worth a benchmark.
-LIGHT = {"simulate_timeline", "cytometry_tables", "judge_claims", "describe_case"}
+LIGHT = {
+    "simulate_timeline",
+    "cytometry_tables",
+    "judge_claims",
+    "describe_case",
+    "describe_software",
+}
 
 
 def rules(repository):
