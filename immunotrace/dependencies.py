@@ -1,11 +1,16 @@
 """What a job's result depends on besides its inputs and settings: code, environment, templates."""
 
-import ast
 import hashlib
 import json
+import re
 from pathlib import Path
 
-import yaml
+from immunotrace.validation import load_yaml
+
+# Lines that may be imports; parsing all modules would take longer than the rest of reading them.
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]*(\([^)]*\)|.*)|import[ \t]+(.*))", re.MULTILINE
+)
 
 
 class Dependencies:
@@ -65,15 +70,14 @@ def _content(path: Path) -> tuple[str, str]:
         cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
         return json.dumps(cells), "\n".join(source for kind, source in cells if kind == "code")
     if path.suffix == ".yaml":
-        return json.dumps(yaml.safe_load(text), sort_keys=True), ""
+        return json.dumps(load_yaml(str(path))[0].data, sort_keys=True), ""
     return text, ""
 
 
 def _imported_names(source: str) -> list[str]:
     names = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+    for module, objects, modules in _IMPORT.findall(source):
+        listed = re.sub(r"#.*", "", objects or modules).strip("() \n").split(",")
+        words = [part.split()[0] for part in listed if part.strip()]
+        names += [module, *(f"{module}.{word}" for word in words)] if module else words
     return names

@@ -17,6 +17,9 @@ import yaml
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
 
+# The same language, read by libyaml where there is one: ten times as fast.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 KeyPath = tuple[str | int, ...]
 
 
@@ -49,7 +52,8 @@ class Sheet:
 
 
 def load_schema(name: str) -> dict:
-    return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+    text = (SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=_LOADER)
 
 
 def load_yaml(path: str) -> tuple[YamlFile | None, list[str]]:
@@ -61,8 +65,8 @@ def load_yaml(path: str) -> tuple[YamlFile | None, list[str]]:
     except (OSError, UnicodeDecodeError) as error:
         return None, [f"{path}: cannot be read as UTF-8 text ({error})."]
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_LOADER)
+        data = yaml.load(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""

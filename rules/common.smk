@@ -41,17 +41,33 @@ def code_files():
     return sorted(file.relative_to(ROOT).as_posix() for file in files)
 
 
-def where(rows, **values):
-    return [row for row in rows if all(row[k] == v for k, v in values.items())]
+def grouped(rows, *columns):
+    groups = {}
+    for row in rows:
+        groups.setdefault(tuple(row[column] for column in columns), []).append(row)
+    return groups
+
+
+# Looked up by every job: with a search in their place, planning would grow with the square of the sheet.
+BATCH_ROWS = grouped(CASE.acquisitions, "batch")
+STAINED_ROWS = grouped(CASE.acquisitions, "subject", "panel")
+
+
+def batch_rows(batch):
+    return BATCH_ROWS[(batch,)]
 
 
 def settings(section, *keys):
     """The settings that a job uses, and no others: it runs again when one of them changes."""
-    return {key: value for key, value in CASE.settings[section].items() if key in keys}
+    return {
+        key: CASE.settings[section][key]
+        for key in sorted(keys)
+        if key in CASE.settings[section]
+    }
 
 
 def full_rows(batch):
-    return where(CASE.acquisitions, batch=batch, staining="full")
+    return [row for row in batch_rows(batch) if row["staining"] == "full"]
 
 
 def gated(panel):
@@ -76,8 +92,8 @@ def gate_files(rows):
 
 
 def rows_for_thresholds(wc):
-    panel = CASE.panels[wc.panel]
-    return threshold_rows(CASE.acquisitions, wc.subject, wc.panel, panel)
+    rows = STAINED_ROWS[wc.subject, wc.panel]
+    return threshold_rows(rows, wc.subject, wc.panel, CASE.panels[wc.panel])
 
 
 def thresholds_of(batch):

@@ -3,7 +3,7 @@
 
 rule ingest_batch:
     input:
-        fcs=lambda wc: [row["fcs"] for row in where(CASE.acquisitions, batch=wc.batch)],
+        fcs=lambda wc: [row["fcs"] for row in batch_rows(wc.batch)],
     output:
         qc="results/cytometry/{batch}/qc.tsv",
         kept="results/cytometry/{batch}/kept.npz",
@@ -17,7 +17,7 @@ rule ingest_batch:
         mem_mb=memory,
         runtime=30,
     params:
-        rows=lambda wc: where(CASE.acquisitions, batch=wc.batch),
+        rows=lambda wc: batch_rows(wc.batch),
         settings=settings("cytometry", "qc", "on_failed_qc"),
         code=code("scripts/ingest_batch.py", "envs/cytometry.yaml"),
     script:

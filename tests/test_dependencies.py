@@ -1,10 +1,11 @@
 """A digest changes with what a script imports and with what counts of a file, and with nothing else."""
 
+import ast
 import json
 
 import pytest
 
-from immunotrace.dependencies import Dependencies
+from immunotrace.dependencies import Dependencies, _imported_names
 
 
 def write_package(folder, **modules):
@@ -80,3 +81,16 @@ def test_every_script_and_notebook_of_the_repository_can_be_followed(repository,
     files = [f"{folder}/{path.name}" for path in (repository / folder).iterdir() if path.is_file()]
     assert len(files) >= 7
     assert len({dependencies.digest(file) for file in files}) == len(files)
+
+
+def test_imports_are_those_that_python_sees(repository):
+    for folder in ("immunotrace", "simulation", "scripts"):
+        for path in (repository / folder).rglob("*.py"):
+            source = path.read_text(encoding="utf-8")
+            expected = set()
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.Import):
+                    expected |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    expected |= {f"{node.module}.{alias.name}" for alias in node.names}
+            assert expected <= set(_imported_names(source)), path
