@@ -104,23 +104,13 @@ def thresholds_of(batch):
     ]
 
 
-def simulated_batches():
-    """The rows of simulated files by the folder that they lie in, one job each."""
-    batches = {}
-    for kind, rows, column in (
-        ("acquisitions", CASE.acquisitions, "fcs"),
-        ("plates", CASE.plates, "file"),
-    ):
-        for row in rows:
-            folder = Path(row[column]).parent
-            if folder.parent == Path("results/simulated"):
-                made = batches.setdefault(
-                    folder.name, {"acquisitions": [], "plates": []}
-                )
-                made[kind].append(
-                    {**row, "path": row[column], "map": row.get("map_file")}
-                )
-    return batches
+def simulated(rows, column):
+    """The rows whose files the simulation makes, with what it needs to know of them."""
+    return [
+        {**row, "path": row[column], "map": row.get("map_file")}
+        for row in rows
+        if row[column].startswith("results/simulated/")
+    ]
 
 
 def memory(wildcards, input, attempt):

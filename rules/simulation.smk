@@ -2,17 +2,16 @@
 
 if CASE.simulated:
 
-    # A batch's files are those that the sheets name, neither more nor less: no pattern says which.
-    for batch, made in simulated_batches().items():
+    # A batch's files are those that the sheet names, neither more nor less: no pattern says which.
+    for batch in CASE.batches:
 
         rule:
             name:
                 f"simulate_{batch}"
             input:
                 settings=CASE.settings["simulation"],
-                maps=sorted({row["map"] for row in made["plates"]}),
             output:
-                [row["path"] for rows in made.values() for row in rows],
+                [row["path"] for row in simulated(batch_rows(batch), "fcs")],
                 truth=f"results/simulated/truth/{batch}.json",
             log:
                 f"logs/simulate/{batch}.log",
@@ -26,10 +25,36 @@ if CASE.simulated:
             params:
                 scenario=CASE.settings["scenario"],
                 seed=CASE.settings["seed"],
-                made=made,
+                acquisitions=simulated(batch_rows(batch), "fcs"),
+                plates=[],
                 code=code("scripts/simulate_acquisitions.py", "envs/simulation.yaml"),
             script:
                 "../scripts/simulate_acquisitions.py"
+
+    rule simulate_plates:
+        input:
+            settings=CASE.settings["simulation"],
+            maps=sorted({row["map_file"] for row in CASE.plates}),
+        output:
+            [row["path"] for row in simulated(CASE.plates, "file")],
+            truth="results/simulated/truth/plates.json",
+        log:
+            "logs/simulate/plates.log",
+        benchmark:
+            "logs/benchmarks/simulate/plates.tsv"
+        conda:
+            "../envs/simulation.yaml"
+        resources:
+            mem_mb=memory,
+            runtime=10,
+        params:
+            scenario=CASE.settings["scenario"],
+            seed=CASE.settings["seed"],
+            acquisitions=[],
+            plates=simulated(CASE.plates, "file"),
+            code=code("scripts/simulate_acquisitions.py", "envs/simulation.yaml"),
+        script:
+            "../scripts/simulate_acquisitions.py"
 
     rule simulate_timeline:
         input:

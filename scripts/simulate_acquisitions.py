@@ -1,4 +1,4 @@
-"""One batch of the simulated case: its FCS files, plate exports and truth."""
+"""Simulated FCS files of a batch, or plate exports, and their truth."""
 
 from immunotrace.joblog import job_log
 from immunotrace.outputs import written_aside
@@ -11,7 +11,7 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
         read_settings(snakemake.input.settings),
         snakemake.params.scenario,
         snakemake.params.seed,
-        [{**row, "path": aside(row["path"])} for row in snakemake.params.made["acquisitions"]],
-        [{**row, "path": aside(row["path"])} for row in snakemake.params.made["plates"]],
+        [{**row, "path": aside(row["path"])} for row in snakemake.params.acquisitions],
+        [{**row, "path": aside(row["path"])} for row in snakemake.params.plates],
         aside(snakemake.output.truth),
     )

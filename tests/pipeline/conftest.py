@@ -1,12 +1,25 @@
-"""The bundled case in its scenarios, run once a session."""
+"""The bundled case in its scenarios, run once by whichever test asks first, in whichever process."""
+
+import fcntl
+import json
+import os
 
 import pytest
 from runs import Run, copy_repository, snakemake
 
 
 def run_scenario(repository, tmp_path_factory, scenario: str, *targets: str) -> Run:
-    folder = copy_repository(repository, tmp_path_factory.mktemp(scenario) / "clone")
-    run = snakemake(folder, *targets, "--config", f"scenario={scenario}")
+    base = tmp_path_factory.getbasetemp()
+    # Processes of one session of pytest-xdist have their folders side by side.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, record = shared / scenario / "clone", shared / f"{scenario}.json"
+    with open(shared / f"{scenario}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not record.exists():
+            copy_repository(repository, folder)
+            run = snakemake(folder, *targets, "--config", f"scenario={scenario}")
+            record.write_text(json.dumps([run.code, run.output]))
+    run = Run(folder, *json.loads(record.read_text()))
     assert run.code == 0, run.output
     return run
 

@@ -27,14 +27,16 @@ class Run:
         return read_tsv(self.folder / "results" / "tables" / f"{name}.tsv")
 
     @property
-    def rules_run(self) -> list[str]:
-        """The rule of every job that ran."""
-        lines = self.output.splitlines()
-        return [
-            line.strip().removeprefix("localrule ").removeprefix("rule ").rstrip(":")
-            for line in lines
-            if line.startswith(("rule ", "localrule "))
-        ]
+    def jobs(self) -> list[str]:
+        """Every job that ran, or in a dry run would: its rule, then the values of its wildcards."""
+        found = []
+        for line in self.output.splitlines():
+            if line.startswith(("rule ", "localrule ")):
+                found.append(line.split()[1].rstrip(":"))
+            elif line.startswith("    wildcards: "):
+                values = line.removeprefix("    wildcards: ").split(", ")
+                found[-1] = " ".join([found[-1], *(value.partition("=")[2] for value in values)])
+        return found
 
 
 def snakemake(folder: Path, *arguments: str, snakefile: Path | None = None) -> Run:

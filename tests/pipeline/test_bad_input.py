@@ -12,7 +12,7 @@ def clone(repository, tmp_path_factory):
 def refused(run):
     assert run.code != 0
     assert "Traceback" not in run.output
-    assert run.rules_run == []
+    assert run.jobs == []
     return run.output
 
 
