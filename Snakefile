@@ -23,3 +23,7 @@ rule all:
     input:
         "results/report/report.html",
         "results/report/report.pdf",
+
+
+onstart:
+    mark_run(".snakemake")

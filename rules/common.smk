@@ -10,6 +10,7 @@ from immunotrace.cytometry.thresholds import threshold_rows
 from immunotrace.errors import InputError
 from immunotrace.figures import FIGURES, LINEAGES
 from immunotrace.report import CHAPTER_TABLES, CHAPTERS
+from immunotrace.single_run import mark_run, release_after_kill
 
 ROOT = Path(workflow.basedir)
 DEPENDENCIES = Dependencies(ROOT, ("immunotrace", "simulation"))
@@ -20,6 +21,11 @@ try:
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+
+if workflow.is_main_process and (other_run := release_after_kill(".snakemake")):
+    # Whether it is in the way is for Snakemake's lock to say: a dry run may look on.
+    logger.warning(other_run)
 
 
 wildcard_constraints:

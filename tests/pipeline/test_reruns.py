@@ -95,14 +95,13 @@ def other_order(folder: Path) -> None:
 
 
 def new_times(folder: Path) -> None:
-    """As a checkout or a copy leaves them: all files from now, in no order."""
+    """As a checkout or a copy leaves them: all files from just now, in no order."""
     times = random.Random(7)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and ".snakemake" not in path.parts:
-            now = path.stat().st_ctime_ns + times.randrange(10**9, 10**11)
-            content = path.read_bytes()
-            write(path, content)
-            os.utime(path, ns=(now, now))
+            write(path, path.read_bytes())
+            then = path.stat().st_mtime_ns - times.randrange(10**11)
+            os.utime(path, ns=(then, then))
 
 
 @dataclass(frozen=True)
