@@ -1,6 +1,7 @@
 """Where a job's messages go: its log file, and one line on the terminal for a user's mistake."""
 
 import contextlib
+import errno
 import logging
 import sys
 import traceback
@@ -9,13 +10,22 @@ from pathlib import Path
 
 from immunotrace.errors import InputError
 
+# What the place of the results, not the analysis, is the cause of.
+_ADVICE = {
+    errno.ENOSPC: "Free space there",
+    errno.EDQUOT: "Free space there, or ask for a larger quota",
+    errno.EROFS: "Make that place writable, or run in a folder that is (--directory)",
+    errno.EACCES: "Make that place writable for you, or run in a folder that is (--directory)",
+}
+
 
 @contextlib.contextmanager
 def job_log(path: str | Path) -> Iterator[None]:
     """Send stdout, stderr, warnings and logging of a job to `path` while the block runs.
 
-    An InputError ends the process with exit code 1 and its message, without a traceback, both in
-    the log and on the terminal; any other exception leaves its traceback in the log and goes on.
+    An InputError, a full disk or a place that must not be written to ends the process with exit code 1
+    and its message, without a traceback, both in the log and on the terminal; any other exception
+    leaves its traceback in the log and goes on.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = sys.stderr
@@ -30,10 +40,25 @@ def job_log(path: str | Path) -> Iterator[None]:
         logging.captureWarnings(True)
         try:
             yield
-        except InputError as error:
-            log.write(f"error: {error}\n")
-            terminal.write(f"\nerror: {error}\n")
+        except Exception as error:
+            message = _message(error)
+            if message is None:
+                traceback.print_exc(file=log)
+                raise
+            terminal.write(f"\nerror: {message}\n")
+            with contextlib.suppress(OSError):  # the disk may be full for the log, too
+                log.write(f"error: {message}\n")
             raise SystemExit(1) from None
-        except Exception:
-            traceback.print_exc(file=log)
-            raise
+
+
+def _message(error: Exception) -> str | None:
+    """What a user can do something about, in words; None where that is not known."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        where = f": {error.filename}" if error.filename else ""
+        return (
+            f"{error.strerror}{where}. {_ADVICE[error.errno]}, then give the same command again; "
+            "finished results are kept."
+        )
+    return None
