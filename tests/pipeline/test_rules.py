@@ -1,9 +1,12 @@
 """What every rule must say, and what linters would not tell."""
 
+import json
 import re
 
 import pytest
 import yaml
+
+from immunotrace.report import CHAPTER_TABLES
 
 # Joining tables and describing the case is no work worth a benchmark.
 LIGHT = {
@@ -58,3 +61,26 @@ def test_schemas_refuse_unknown_keys(repository, name):
     for part in found:
         assert "additionalProperties" in part, part.get("description")
         assert part["additionalProperties"] is not True
+
+
+def test_chapters_read_no_table_that_their_jobs_do_not_name(repository):
+    """A table that a chapter reads and its job does not name would leave the chapter stale."""
+    known = {name for names in CHAPTER_TABLES.values() for name in names}
+    lineage = (repository / "immunotrace/report/lineage.py").read_text(encoding="utf-8")
+    for chapter, declared in CHAPTER_TABLES.items():
+        cells = json.loads((repository / "notebooks" / f"{chapter}.ipynb").read_text())["cells"]
+        code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        code += lineage if "read_chapter" in code else ""
+        read = {name for name in known if re.search(rf'load_table\([^)]*"{name}"', code)}
+        for names in re.findall(r"for name in \(([^)]*)\)(?=[^\n]*load_table|\s*for)", code):
+            read |= known & set(re.findall(r'"(\w+)"', names))
+        read |= {name for name in ("timeline", "software") if f"load_{name}(" in code}
+        assert read == set(declared), chapter
+
+
+def test_code_names_the_environment_of_its_rule(repository):
+    for name, body in rules(repository).items():
+        environment = re.search(r'"\.\./(envs/\w+\.yaml)"', body)[1]
+        assert f'"{environment}"' in body.split("params:")[1], name
+        script = re.search(r'"\.\./(scripts/\w+\.py)"', body)[1]
+        assert f'"{script}"' in body or "code_files()" in body, name
