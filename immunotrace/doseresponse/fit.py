@@ -267,16 +267,21 @@ def _curve_equations(model, group, theta, level):
             information[j, i] = information[i, j]
     bend = curvature(model, own, parts, weighted)
     if level is not None:
-        transform = np.repeat(np.eye(model.parameters)[:, :, None], problems, axis=2)
-        transform[MIDPOINT] = by_parameter
-        bend = _congruent(transform, bend) + gradient[MIDPOINT] * second
-        information = _congruent(transform, information)
-        gradient = np.einsum("ijn,in->jn", transform, gradient)
+        bend = _through_midpoint(by_parameter, bend)
+        bend += gradient[MIDPOINT] * second
+        information = _through_midpoint(by_parameter, information)
+        gradient = gradient + by_parameter * gradient[MIDPOINT]
+        gradient[MIDPOINT] /= 2  # by_parameter is 1 there
     return rss, gradient, information, bend
 
 
-def _congruent(transform, matrix):
-    return np.einsum("ian,ijn,jbn->abn", transform, matrix, transform)
+def _through_midpoint(by_parameter, matrix):
+    """T' M T, where T is the identity but for its row of the midpoint, `by_parameter`."""
+    by_others = by_parameter.copy()
+    by_others[MIDPOINT] = 0.0
+    row = matrix[MIDPOINT] + 0.5 * matrix[MIDPOINT, MIDPOINT] * by_others
+    product = by_others[:, None] * row
+    return matrix + product + product.swapaxes(0, 1)
 
 
 def _minimise(normal, groups, theta, free, power, iterations):

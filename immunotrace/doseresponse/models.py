@@ -48,7 +48,7 @@ def _logistic(u, a):
 
 
 def _logistic_inverse(s, a):
-    return np.log((1 - s) / s), None
+    return np.log((1 - s) / s)
 
 
 def _five_parameter(u, a):
@@ -64,8 +64,7 @@ def _five_parameter(u, a):
 
 
 def _five_parameter_inverse(s, a):
-    power = np.log(s) / np.exp(a)
-    return np.log(np.expm1(-power)), -power / np.expm1(power)
+    return np.log(np.expm1(-np.log(s) / np.exp(a)))
 
 
 def _weibull1(u, a):
@@ -76,7 +75,7 @@ def _weibull1(u, a):
 
 
 def _weibull1_inverse(s, a):
-    return np.log(-np.log(s)), None
+    return np.log(-np.log(s))
 
 
 def _weibull2(u, a):
@@ -86,7 +85,7 @@ def _weibull2(u, a):
 
 
 def _weibull2_inverse(s, a):
-    return np.log(-np.log1p(-s)), None
+    return np.log(-np.log1p(-s))
 
 
 @dataclass(frozen=True)
@@ -219,8 +218,9 @@ def log_effective_dose(model: Model, theta: np.ndarray, level: Level):
 
     Returns (curves,) and (parameters, curves); NaN where a curve never reaches the level.
     """
-    offset, by_parameter = _offset(model, theta, level)
-    return theta[MIDPOINT] + offset, by_parameter
+    offset, first, _ = _offset(model, theta, level)
+    first[MIDPOINT] = 1.0
+    return theta[MIDPOINT] + offset, first
 
 
 def midpoint_for(model: Model, theta: np.ndarray, level: Level):
@@ -228,45 +228,63 @@ def midpoint_for(model: Model, theta: np.ndarray, level: Level):
 
     Returns theta with the midpoint (NaN where no curve has that effective dose) and the first and
     second derivatives of the midpoint by the given theta, (parameters, curves) and
-    (parameters, parameters, curves). The second are central differences of the first: they steer
-    the steps of a fit and do not enter its result.
+    (parameters, parameters, curves).
     """
-    offset, by_parameter = _offset(model, theta, level)
+    offset, first, second = _offset(model, theta, level)
     out = theta.copy()
-    out[MIDPOINT] = theta[MIDPOINT] - offset
-    second = np.zeros((model.parameters, model.parameters, theta.shape[1]))
-    for i in range(model.parameters):
-        if i == MIDPOINT:
-            continue
-        step = 1e-5 * np.maximum(np.abs(theta[i]), 1e-3 * np.abs(theta[TOP] - theta[BOTTOM]))
-        high, low = theta.copy(), theta.copy()
-        high[i] += step
-        low[i] -= step
-        second[i] = (_offset(model, low, level)[1] - _offset(model, high, level)[1]) / (2 * step)
-    by_parameter = -by_parameter
-    by_parameter[MIDPOINT] = 1.0
-    return out, by_parameter, (second + second.transpose(1, 0, 2)) / 2
+    out[MIDPOINT] -= offset
+    first = np.negative(first, out=first)
+    first[MIDPOINT] = 1.0
+    return out, first, np.negative(second, out=second)
 
 
 def _offset(model: Model, theta, level: Level):
-    """Log effective dose minus log midpoint; it does not depend on the midpoint."""
+    """Log effective dose minus log midpoint, and its first and second derivatives.
+
+    It does not depend on the midpoint. With ``S(u, a) = share`` at the level, u has the derivatives
+    of an implicit function.
+    """
     slope, bottom, top = theta[SLOPE], theta[BOTTOM], theta[TOP]
-    log_asymmetry = _log_asymmetry(model, theta)
-    span = top - bottom
-    height = level.value(theta) - bottom
+    a = _log_asymmetry(model, theta)
+    first = np.zeros_like(theta)
+    second = np.zeros((len(theta), *theta.shape))
+
+    def put(i, j, value):
+        second[i, j] = value
+        if i != j:
+            second[j, i] = value
+
     with np.errstate(divide="ignore", invalid="ignore"):
-        shape = height / span
-        shape = np.where((shape > 0) & (shape < 1), shape, np.nan)
-        u, u_by_a = model.inverse(shape, log_asymmetry)
-        by_shape = 1 / (model.shape(u, log_asymmetry).by_u * slope)
-        by_parameter = np.zeros_like(theta)
-        by_parameter[SLOPE] = -u / slope**2
-        by_parameter[BOTTOM] = by_shape * ((level.of_bottom - 1) * span + height) / span**2
-        by_parameter[TOP] = by_shape * (level.of_top * span - height) / span**2
-        by_parameter[MIDPOINT] = 1.0
-        if u_by_a is not None:
-            by_parameter[ASYMMETRY] = u_by_a / slope
-        return u / slope, by_parameter
+        per_span = 1 / (top - bottom)
+        share = (level.value(theta) - bottom) * per_span
+        share = np.where((share > 0) & (share < 1), share, np.nan)
+        u = model.inverse(share, a)
+        shape = model.shape(u, a)
+        per_slope = 1 / slope
+        u_by_share = 1 / shape.by_u
+        u_by_share_twice = -shape.by_uu * u_by_share**3
+        by_bottom = (level.of_bottom - 1 + share) * per_span
+        by_top = (level.of_top - share) * per_span
+        first[SLOPE] = -u * per_slope**2
+        first[BOTTOM] = u_by_share * by_bottom * per_slope
+        first[TOP] = u_by_share * by_top * per_slope
+        put(SLOPE, SLOPE, -2 * per_slope * first[SLOPE])
+        put(SLOPE, BOTTOM, -per_slope * first[BOTTOM])
+        put(SLOPE, TOP, -per_slope * first[TOP])
+        bent, straight = u_by_share_twice * per_slope, u_by_share * per_span * per_slope
+        put(BOTTOM, BOTTOM, by_bottom * (bent * by_bottom + 2 * straight))
+        put(TOP, TOP, by_top * (bent * by_top - 2 * straight))
+        put(BOTTOM, TOP, bent * by_bottom * by_top + straight * (by_top - by_bottom))
+        if a is not None:
+            u_by_a = -shape.by_a * u_by_share
+            crossed = -(shape.by_uu * u_by_a + shape.by_ua) * u_by_share**2
+            twice = -(shape.by_uu * u_by_a**2 + 2 * shape.by_ua * u_by_a + shape.by_aa)
+            first[ASYMMETRY] = u_by_a * per_slope
+            put(SLOPE, ASYMMETRY, -per_slope * first[ASYMMETRY])
+            put(BOTTOM, ASYMMETRY, crossed * by_bottom * per_slope)
+            put(TOP, ASYMMETRY, crossed * by_top * per_slope)
+            put(ASYMMETRY, ASYMMETRY, twice * u_by_share * per_slope)
+        return u * per_slope, first, second
 
 
 def _log_asymmetry(model: Model, theta):
