@@ -187,6 +187,7 @@ def refit(
     held: Sequence[int] = (),
     level: Level | None = None,
     iterations: int = ITERATIONS,
+    tolerance: float = _CONVERGED,
 ) -> Fit:
     """Least-squares fit from a given start, of one curve or of several that share parameters.
 
@@ -194,7 +195,8 @@ def refit(
     `places[group][i]`: the parameters whose sum is the group's i-th model parameter; by default
     one group that has its own. `held`: parameters that stay at their start. With `level`, the log
     effective dose of that level stands in place of the midpoint. `iterations`: the most that are
-    spent; a fit that would need more has not converged.
+    spent; a fit that would need more has not converged. `tolerance`: the predicted decrease of the
+    residual sum of squares, relative to it, at which a fit has converged.
     """
     theta = np.array(start, float)
     held = set(held)
@@ -208,7 +210,9 @@ def refit(
     def normal(theta, groups):
         return normal_equations(model, groups, theta, places, level)
 
-    theta, rss, information, converged = _minimise(normal, groups, theta, free, power, iterations)
+    theta, rss, information, converged = _minimise(
+        normal, groups, theta, free, power, iterations, tolerance
+    )
     df = sum(group.wells for group in groups) - len(free)
     return Fit(model, theta, rss, df, information, free, converged)
 
@@ -284,7 +288,7 @@ def _through_midpoint(by_parameter, matrix):
     return matrix + product + product.swapaxes(0, 1)
 
 
-def _minimise(normal, groups, theta, free, power, iterations):
+def _minimise(normal, groups, theta, free, power, iterations, tolerance):
     """Levenberg-Marquardt over the free parameters of every problem.
 
     `power`: the sum of squares of the responses, which sets the rounding of a perfect fit. Close to
@@ -308,7 +312,10 @@ def _minimise(normal, groups, theta, free, power, iterations):
         while pending.size and iterations > 0:
             budget = min(budget, iterations)
             blocks = np.array_split(pending, -(-pending.size // BLOCK))
-            left = [_advance(normal, groups, state, block, free, power, budget) for block in blocks]
+            left = [
+                _advance(normal, groups, state, block, free, power, budget, tolerance)
+                for block in blocks
+            ]
             pending = np.concatenate(left)
             iterations -= budget
             budget *= 2
@@ -327,7 +334,7 @@ class _State:
     converged: np.ndarray
 
 
-def _advance(normal, groups, state, block, free, power, iterations):
+def _advance(normal, groups, state, block, free, power, iterations, tolerance):
     """Up to `iterations` steps of the problems in `block`; returns those that are not finished."""
     square = np.ix_(free, free)
     groups = [group.take(block) for group in groups]
@@ -374,7 +381,7 @@ def _advance(normal, groups, state, block, free, power, iterations):
         better = (trial_rss < rss) | (within_rounding & (trial_rss <= rss * (1 + _ROUNDING)))
         better &= ~finished
         # A step that damping keeps short has not arrived.
-        arrived = decrease <= _CONVERGED * rss + _PERFECT * power
+        arrived = decrease <= tolerance * rss + _PERFECT * power
         done |= arrived & near & (damping < 1)
         np.copyto(theta, trial, where=better)
         if better.all():

@@ -26,6 +26,7 @@ _FARTHEST = np.log(100)  # a bound farther than this factor from the tested dose
 _MAX_EVALUATIONS = 30
 _SEARCH_TOLERANCE = 1e-6  # of t, and of the log dose
 _SEARCH_ITERATIONS = 30  # of each fit at such an evaluation
+_SEARCH_CONVERGED = 1e-10  # as `tolerance` of `refit`
 _DIRECT_ITERATIONS = 5, 4, 8  # those that need more go on together
 _CLOSE = 1e-4  # of what an interval allows the residual sum of squares to rise by
 
@@ -173,51 +174,75 @@ def _towards(aim, side, index, nuisance, equations):
 def _searched_bounds(model, groups, best, places, at, index, side, wanted, distance, room):
     """Bounds on one side by a bracketed search, the other parameters fitted anew at every step.
 
-    Each fit starts from the farthest one inside, so the steps are kept short.
+    Each fit starts from the farthest one inside, moved along its tangent, so the steps are kept
+    short. Newton's method chooses them, and halving where the profile jumps: a curve held to pass
+    50 % on one side of a dose may turn into a step there.
     """
     centre, spread = best.theta[index], np.sqrt(best.variance)
     distance = np.minimum(np.minimum(distance, 1.0), room)
     # Distance from the optimum: the last inside of the interval, and the first outside.
-    theta, inside, inside_root = best.theta.copy(), np.zeros(centre.size), -wanted
-    outside, outside_root = np.full(centre.size, np.inf), np.full(centre.size, np.inf)
-    bound, last = np.full(centre.size, np.nan), np.zeros(centre.size)
+    theta, tangent = best.theta.copy(), np.zeros_like(best.theta)
+    inside, outside = np.zeros(centre.size), np.full(centre.size, np.inf)
+    last_root = -wanted
+    bound = np.full(centre.size, np.nan)
     active = np.arange(centre.size)
     for _ in range(_MAX_EVALUATIONS):
         if not active.size:
             break
+        some = [group.take(active) for group in groups]
         start = theta[:, active]
         start[index] = centre[active] + side * distance[active]
-        some = [group.take(active) for group in groups]
-        step = refit(model, some, start, places, (index,), at, _SEARCH_ITERATIONS)
-        excess = np.maximum(step.rss - best.rss[active], 0.0)
-        root = np.sqrt(excess) / spread[active] - wanted[active]
-        found = np.abs(root) <= _SEARCH_TOLERANCE * wanted[active]
+        moved = start + tangent[:, active] * (distance - inside)[active]
+        rss, moved_rss = (
+            normal_equations(model, some, there, places, at)[0] for there in (start, moved)
+        )
+        start = np.where(moved_rss < rss, moved, start)
+        step = refit(
+            model, some, start, places, (index,), at, _SEARCH_ITERATIONS, _SEARCH_CONVERGED
+        )
+        excess = np.sqrt(np.maximum(step.rss - best.rss[active], 0.0))
+        root = excess / spread[active] - wanted[active]
+        along, rise = _tangent(model, some, step, places, at, index, side)
         open_end = (root < 0) & (distance[active] >= room[active])
+        found = np.abs(root) <= _SEARCH_TOLERANCE * wanted[active]
         bound[active] = np.where(open_end, np.inf, distance[active])
 
-        # Illinois rule: an end that stays a second time counts half, lest the other creep.
         below = root < 0
         inner, outer = active[below], active[~below]
-        theta[:, inner] = step.theta[:, below]
-        inside[inner], inside_root[inner] = distance[inner], root[below]
-        outside[outer], outside_root[outer] = distance[outer], root[~below]
-        outside_root[inner] *= np.where(last[inner] < 0, 0.5, 1.0)
-        inside_root[outer] *= np.where(last[outer] > 0, 0.5, 1.0)
-        last[inner], last[outer] = -1, 1
-        # Where the ends meet short of the target, the fit outside was no optimum: search on.
-        narrow = outside[active] <= inside[active] + _SEARCH_TOLERANCE
-        outside[active[narrow & (root < -1e-3 * wanted[active])]] = np.inf
-        narrow &= np.isfinite(outside[active])
-        active = active[~(found | open_end | narrow)]
-        bracketed = np.isfinite(outside[active])
-        with np.errstate(invalid="ignore"):
-            share = inside_root[active] / (inside_root[active] - outside_root[active])
-            within = inside[active] + share * (outside[active] - inside[active])
-        reach = wanted[active] / np.maximum(wanted[active] + inside_root[active], 1e-9)
-        further = np.clip(1.02 * inside[active] * (reach - 1), 0.5, 0.5 * inside[active] + 1)
-        distance[active] = np.where(bracketed, within, inside[active] + further)
-        distance[active] = np.minimum(distance[active], room[active])
+        theta[:, inner], tangent[:, inner] = step.theta[:, below], along[:, below]
+        inside[inner], outside[outer] = distance[inner], distance[outer]
+        here, there = inside[active], outside[active]
+        met = there <= here + _SEARCH_TOLERANCE
+        # Short of the target they meet where the fit outside was no optimum, or at a jump: look.
+        doubtful = met & (root < -1e-3 * wanted[active])
+        outside[active[doubtful]] = there[doubtful] = np.inf
+        with np.errstate(invalid="ignore", divide="ignore"):
+            newton = distance[active] - root * 2 * excess * spread[active] / rise
+            halfway = np.where(np.isfinite(there), (here + there) / 2, 1.5 * here + 0.5)
+        slow = np.abs(root) > 0.5 * np.abs(last_root[active])
+        usable = (newton > here) & (newton < there) & ~(slow & np.isfinite(there))
+        last_root[active] = root
+        following = np.where(usable, np.minimum(newton, 1.5 * here + 1), halfway)
+        following[doubtful] = here[doubtful] + 10 * _SEARCH_TOLERANCE
+        distance[active] = np.minimum(following, room[active])
+        active = active[~(found | open_end | (met & ~doubtful))]
+    bound[active] = inside[active]
     return centre + side * bound
+
+
+def _tangent(model, groups, step, places, at, index, side):
+    """How the fitted parameters, and the sum of squares, move as parameter `index` goes outwards.
+
+    By the distance; the parameters are taken to stay where the matrix is singular.
+    """
+    nuisance = list(step.free)
+    _, gradient, information, bend = normal_equations(model, groups, step.theta, places, at)
+    matrix = information - bend
+    factor = cholesky(matrix[np.ix_(nuisance, nuisance)])
+    along = np.zeros_like(step.theta)
+    lean = -side * cholesky_solve(factor, matrix[nuisance, index])
+    along[nuisance] = np.where(np.isfinite(lean).all(axis=0), lean, 0.0)
+    return along, -2 * side * gradient[index]
 
 
 def bootstrap(found: Fit, curves: Curves, i: int, count: int, seed: int) -> Fit:
