@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from immunotrace.cytometry.template_file import check_template, population_paths
 from immunotrace.errors import InputError
+from immunotrace.plates.grids import wells_of
 from immunotrace.validation import (
     Sheet,
     YamlFile,
@@ -310,8 +311,23 @@ def _plate_maps(plates: Sheet) -> tuple[dict[str, list[dict]], list[str]]:
         if path is None or path in maps:
             continue
         sheet, found = read_sheet(path, load_schema("plate_map"))
-        problems += found + duplicates(sheet, "well")
+        problems += found
+        wells: dict[str, int] = {}
+        maps[path] = []
         for index, well in enumerate(sheet.rows):
+            try:
+                names = wells_of(well.get("well", ""))
+            except ValueError as error:
+                if not found:  # the schema says what is wrong with a cell of another form
+                    problems.append(f"{sheet.where(index, 'well')}: {error}.")
+                continue
+            twice = [name for name in names if wells.setdefault(name, index) != index]
+            if twice:
+                problems.append(
+                    f"{sheet.where(index, 'well')}: {', '.join(twice)} stand in an earlier row "
+                    f"({sheet.where(wells[twice[0]], 'well')}); expected each well once."
+                )
+            maps[path] += [{**well, "well": name} for name in names]
             if (well.get("well_role") == "sample") != ("dose" in well):
                 problems.append(
                     f"{sheet.where(index, 'dose')}: expected a dose in a well of role sample, and "
@@ -323,7 +339,6 @@ def _plate_maps(plates: Sheet) -> tuple[dict[str, list[dict]], list[str]]:
                 f"{path}: expected wells of the roles sample and control; there are "
                 f"{', '.join(sorted(map(str, roles)))}."
             )
-        maps[path] = sheet.rows
     return maps, problems
 
 

@@ -164,8 +164,8 @@ def figure_tables(group):
         return published("cytometry_qc", "wells", "plate_qc")
     timeline = {"timeline": CASE.timeline} if CASE.timeline else {}
     if group == "steroid_sensitivity":
-        fitted = {"fitted": "results/doseresponse/fitted.tsv"}
-        return published("wells", "curves", "contrasts", "changes") | fitted | timeline
+        lines = {n: f"results/doseresponse/{n}.tsv" for n in ("fitted", "residuals")}
+        return published("wells", "curves", "contrasts", "changes") | lines | timeline
     parts = {
         name: expand(
             "results/cytometry/{batch}/{name}.tsv", batch=CASE.batches, name=name

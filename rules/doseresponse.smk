@@ -19,7 +19,11 @@ rule read_plates:
     params:
         rows=CASE.plates,
         settings=settings(
-            "dose_response", "exclude_outlier_wells", "dose_unit", "molar_mass"
+            "dose_response",
+            "exclude_outlier_wells",
+            "dose_unit",
+            "molar_mass",
+            "on_failed_plate",
         ),
         code=code("scripts/read_plates.py", "envs/doseresponse.yaml"),
     script:
@@ -32,7 +36,10 @@ rule fit_curves:
     output:
         curves="results/tables/curves.tsv",
         contrasts="results/tables/contrasts.tsv",
+        pairs="results/doseresponse/pairs.tsv",
+        days="results/doseresponse/days.tsv",
         fitted="results/doseresponse/fitted.tsv",
+        residuals="results/doseresponse/residuals.tsv",
     log:
         "logs/fit_curves.log",
     benchmark:
@@ -43,7 +50,7 @@ rule fit_curves:
         mem_mb=memory,
         runtime=30,
     params:
-        settings=settings("dose_response", "level", "model", "weights"),
+        settings=settings("dose_response", "level", "model", "weights", "robust"),
         code=code("scripts/fit_curves.py", "envs/doseresponse.yaml"),
     script:
         "../scripts/fit_curves.py"

@@ -5,9 +5,6 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from immunotrace.doseresponse.curves import fit_curves
     from immunotrace.tables import read_tsv, write_tsv
 
-    curves, contrasts, fitted = fit_curves(
-        read_tsv(snakemake.input.wells), snakemake.params.settings
-    )
-    write_tsv(curves, aside(snakemake.output.curves))
-    write_tsv(contrasts, aside(snakemake.output.contrasts))
-    write_tsv(fitted, aside(snakemake.output.fitted))
+    tables = fit_curves(read_tsv(snakemake.input.wells), snakemake.params.settings)
+    for name, table in tables.items():
+        write_tsv(table, aside(snakemake.output[name]))

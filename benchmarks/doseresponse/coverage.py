@@ -1,11 +1,14 @@
-"""How often 95 % intervals of the IC50s hold the truth, and how often the F test is wrong.
+"""How often reported 95 % intervals of the IC50s hold the truth, and how often the F test is wrong.
 
     python -m benchmarks.doseresponse.coverage [curves a design]
 
 Simulated plates with six stimulated wells without drug and constant normal noise, given in percent of
-the control; falls of 90 % with hill slope -1 over 0.05 to 250. Prints a Markdown table. "missing":
-curves whose fit gives no interval, which count as covered, for they are reported as not determined;
-"F": tests of two curves with the same truth that find p below 0.05. An open end of an interval holds everything beyond it.
+the control; falls of 90 % with hill slope -1 over 0.05 to 250. Prints a Markdown table, all in percent.
+"reported": curves whose IC50 the pipeline calls determined; the rest is of these. "profile", "Wald":
+intervals that hold the truth, an open end holding everything beyond it. "F": pairs of reported curves
+with the same truth for which p is below 0.05. In brackets: designs that report fewer than half of the
+curves, for too few doses lie beyond the IC50 by the rules of Sebaugh 2011; there a report is luck, and
+luck is no fair sample.
 """
 
 import sys
@@ -15,12 +18,14 @@ from itertools import product
 import numpy as np
 
 from immunotrace.doseresponse.batch import Curves, summarise_design
+from immunotrace.doseresponse.calls import DETERMINED, calls, unidentified
 from immunotrace.doseresponse.contrasts import compare
 from immunotrace.doseresponse.fit import Fit, fit
 from immunotrace.doseresponse.intervals import effective_dose, effective_dose_interval, quantile
 from immunotrace.doseresponse.models import ABSOLUTE, MODELS, RELATIVE, evaluate, log_dose
 
 MODEL = MODELS["four_parameter"]
+KINDS = {"relative": RELATIVE, "absolute": ABSOLUTE}
 LOWEST, HIGHEST, TOP, BOTTOM = 0.05, 250.0, 100.0, 10.0
 PLACES = {"middle": (LOWEST * HIGHEST) ** 0.5, "low end": 8 * LOWEST, "high end": HIGHEST / 8}
 
@@ -49,24 +54,44 @@ def simulate(design: Design, count: int, rng: np.random.Generator) -> tuple[Curv
 
 
 def covered(design: Design, count: int, rng: np.random.Generator) -> dict[str, float]:
-    """Fractions of curves: profile and Wald intervals that hold the truth, F tests below 5 %."""
+    """Fractions by kind of IC50: curves reported, intervals that hold the truth, F tests below 5 %."""
     curves, found, midpoint = simulate(design, count, rng)
-    halfway = np.log((TOP - TOP / 2) / (TOP / 2 - BOTTOM))  # log x / midpoint where y is 50
-    out = {}
-    for name, at, truth in (
-        ("relative", RELATIVE, midpoint),
-        ("absolute", ABSOLUTE, midpoint + halfway),
-    ):
-        low, high = effective_dose_interval(found, curves, at)
-        out[name] = np.mean((low <= truth) & (truth <= high) | np.isnan(low))
-        out[f"{name} missing"] = np.mean(np.isnan(low))
-        estimate, error = effective_dose(found, at)
-        out[f"{name} Wald"] = np.mean(np.abs(estimate - truth) <= error * quantile(found.df, 0.95))
     other, other_found, _ = simulate(design, count, rng)
-    for name, at in (("relative", RELATIVE), ("absolute", ABSOLUTE)):
-        p = compare(curves, found, other, other_found, at, None).p_value
-        out[f"{name} F"] = np.mean(p[np.isfinite(p)] < 0.05)
+    halfway = np.log((TOP - TOP / 2) / (TOP / 2 - BOTTOM))  # log x / midpoint where y is 50
+    truth = {"relative": midpoint, "absolute": midpoint + halfway}
+    bounds, reported = judge(curves, found)
+    _, other_reported = judge(other, other_found)
+    out = {}
+    for name, at in KINDS.items():
+        some = reported[name]
+        low, high = bounds[name]
+        estimate, error = effective_dose(found, at)
+        near = np.abs(estimate - truth[name]) <= error * quantile(found.df, 0.95)
+        pairs = some & other_reported[name]
+        p = compare(
+            curves.take(pairs),
+            found.take(pairs),
+            other.take(pairs),
+            other_found.take(pairs),
+            at,
+            None,
+        ).p_value
+        out[f"{name} reported"] = some.mean()
+        out[f"{name} profile"] = np.mean(((low <= truth[name]) & (truth[name] <= high))[some])
+        out[f"{name} Wald"] = np.mean(near[some])
+        out[f"{name} F"] = np.mean(p < 0.05)
     return out
+
+
+def judge(curves: Curves, found: Fit):
+    """By kind of IC50: the intervals, and whether each curve's is reported."""
+    bounds = {name: effective_dose_interval(found, curves, at) for name, at in KINDS.items()}
+    reported = {name: np.zeros(found.rss.size, bool) for name in KINDS}
+    for i, reason in enumerate(unidentified(curves, found, 0.95)):
+        own = {name: (low[i], high[i]) for name, (low, high) in bounds.items()}
+        for name, call in calls(curves, found, i, "ng/ml", reason, own).items():
+            reported[name][i] = call.call == DETERMINED
+    return bounds, reported
 
 
 def main(count: int) -> None:
@@ -78,12 +103,27 @@ def main(count: int) -> None:
             print(_line(["---"] * (4 + len(row))))
         rows.append(row)
         cells = [design.doses, design.replicates, f"{design.noise} %", design.place]
-        print(_line([*cells, *(f"{100 * value:.1f}" for value in row.values())]), flush=True)
-    for name, function in (("lowest", min), ("mean", np.mean), ("highest", max)):
-        values = [function([100 * row[column] for row in rows]) for column in rows[0]]
-        print(_line([name, "", "", "", *(f"{value:.1f}" for value in values)]))
+        print(_line([*cells, *(_cell(row, name) for name in row)]), flush=True)
+    for label, function in (("lowest", min), ("mean", np.mean), ("highest", max)):
+        values = [
+            function([100 * row[name] for row in rows if _fair(row, name)]) for name in rows[0]
+        ]
+        print(_line([label, "", "", "", *(f"{value:.1f}" for value in values)]))
     error = 100 * (0.95 * 0.05 / count) ** 0.5
-    print(f"\nPercent of {count:,} curves a design; standard error of one figure {error:.1f}.")
+    print(
+        f"\nPercent of {count:,} curves a design; standard error of an interval's figure {error:.1f} "
+        "where all are reported. The last rows are without the figures in brackets."
+    )
+
+
+def _fair(row: dict[str, float], name: str) -> bool:
+    kind, what = name.split()
+    return what == "reported" or row[f"{kind} reported"] >= 0.5
+
+
+def _cell(row: dict[str, float], name: str) -> str:
+    text = f"{100 * row[name]:.1f}"
+    return text if _fair(row, name) else f"({text})"
 
 
 def _line(cells) -> str:

@@ -2,25 +2,31 @@
 
 An IC50 is reported by the rules of Sebaugh 2011 (Pharm Stat 10:128): the relative IC50 with at least
 two doses beyond each bend of the curve, the absolute IC50 with at least two doses on either side of
-50 %. The zero dose counts as a dose. Nothing is reported of a curve without effect or whose
-parameters the data do not determine.
+50 %. The zero dose counts as a dose. Her rule of choice, the relative IC50 where the 50 % level is
+known to no better than 5 %, refuses nothing: `preferred_kind` says so. Nothing is reported of a curve
+without effect or whose parameters the data do not determine, with one exception: where only the
+plateau at high doses is missing, the absolute IC50 may lie well within the doses, and is reported if
+its interval does too.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import fdtrc
 
 from immunotrace.doseresponse.batch import Curves
-from immunotrace.doseresponse.fit import Fit
+from immunotrace.doseresponse.fit import Fit, Places, curve_parameters
 from immunotrace.doseresponse.models import (
     ABSOLUTE,
+    ASYMMETRY,
     BOTTOM,
     LOG_ZERO_DOSE,
     MIDPOINT,
     SLOPE,
     TOP,
     Level,
+    Model,
     evaluate,
     log_effective_dose,
 )
@@ -33,12 +39,19 @@ _BEND = 1 / (1 + 4.6805)
 _LARGEST_CONDITION = 1e8
 _SATURATED = np.log(99)  # |u| at which a logistic curve is within 1 % of its plateau
 _FARTHEST_MIDPOINT = np.log(1e3)
+_LARGEST_ERROR_AT_HALF = 0.05  # Sebaugh 2011: of the 50 % level, for the absolute IC50
+_NO_HIGH_PLATEAU = "no plateau at high doses: the fitted midpoint runs away beyond the tested doses"
+_NO_LOW_PLATEAU = "no plateau at low doses: the fitted midpoint runs away below the tested doses"
 
 
 @dataclass(frozen=True)
 class Call:
+    """A call and its reason; a censored one has the side of its bound, `>` or `<`, and the dose."""
+
     call: str
     reason: str = ""
+    side: str = ""
+    dose: float = np.nan
 
 
 def no_effect_p(curves: Curves, found: Fit) -> np.ndarray:
@@ -66,30 +79,114 @@ def unidentified(curves: Curves, found: Fit, level: float) -> list[str]:
     """Why the parameters of each curve are not determined; empty text where they are."""
     p = no_effect_p(curves, found)
     condition = found.condition()
-    lowest, highest = curves.tested_range()
     reasons = []
     for i in range(curves.wells.size):
-        slope, midpoint = found.theta[SLOPE, i], found.theta[MIDPOINT, i]
         log_doses = curves.log_doses_of(i)
-        reason = ""
         if found.df[i] < 1 or log_doses.size < len(found.free):
             reason = f"too few wells: {log_doses.size} doses for {len(found.free)} parameters"
         elif not p[i] < 1 - level:
             reason = f"flat: no effect of the dose (F test against a constant, p = {p[i]:.2g})"
-        elif np.sum(np.abs(slope * (log_doses - midpoint)) < _SATURATED) < 2:
-            reason = "runaway slope: fewer than two doses lie between the plateaus"
-        elif midpoint > highest[i] + _FARTHEST_MIDPOINT:
-            reason = (
-                "no plateau at high doses: the fitted midpoint runs away beyond the tested doses"
+        else:
+            reason = _runaway(
+                found.model, found.theta[:, i], log_doses, condition[i], found.converged[i]
             )
-        elif midpoint < lowest[i] - _FARTHEST_MIDPOINT:
-            reason = "no plateau at low doses: the fitted midpoint runs away below the tested doses"
-        elif not condition[i] < _LARGEST_CONDITION:
-            reason = "the wells do not determine the parameters (singular information matrix)"
-        elif not found.converged[i]:
-            reason = "the fit did not converge"
         reasons.append(reason)
     return reasons
+
+
+def unidentified_jointly(groups: Sequence[Curves], found: Fit, places: Places) -> list[str]:
+    """The same for each joint fit of the curves in one column of all `groups`.
+
+    `places`: as for `refit`. The reason names the curve by its number, from 1.
+    """
+    condition = found.condition()
+    reasons = []
+    for i in range(found.rss.size):
+        reason = ""
+        if found.df[i] < 1:
+            reason = "too few wells for the parameters"
+        for number, (group, place) in enumerate(zip(groups, places, strict=True), start=1):
+            theta = curve_parameters(found.theta[:, [i]], place)[:, 0]
+            own = _runaway(
+                found.model, theta, group.log_doses_of(i), condition[i], found.converged[i]
+            )
+            reason = reason or (own and f"curve {number}: {own}")
+        reasons.append(reason)
+    return reasons
+
+
+def _runaway(model: Model, theta, log_doses, condition: float, converged: bool) -> str:
+    """Why the parameters of a fit with an effect are not determined; empty where they are."""
+    slope, midpoint = theta[SLOPE], theta[MIDPOINT]
+    tested = log_doses[log_doses > LOG_ZERO_DOSE]
+    steep = np.sum(np.abs(slope * (log_doses - midpoint)) < _SATURATED) < 2
+    singular = not condition < _LARGEST_CONDITION
+    undetermined = steep or singular or not converged
+    # With an asymmetry the midpoint is no dose of the curve, and what runs away is a trade of three.
+    above, below = midpoint - tested[-1], tested[0] - midpoint
+    if above > _FARTHEST_MIDPOINT or (above > 0 and undetermined and not _asymmetric(model)):
+        return _NO_HIGH_PLATEAU
+    if below > _FARTHEST_MIDPOINT or (below > 0 and undetermined and not _asymmetric(model)):
+        return _NO_LOW_PLATEAU
+    if steep:
+        return "runaway slope: fewer than two doses lie between the plateaus"
+    if singular:
+        return "the wells do not determine the parameters (singular information matrix)"
+    return "" if converged else "the fit did not converge"
+
+
+def _asymmetric(model: Model) -> bool:
+    return model.parameters > ASYMMETRY and ASYMMETRY not in model.held
+
+
+def preferred_kind(found: Fit, i: int) -> str:
+    """Advice on the kind of IC50 for curve `i`, whose parameters are determined; or empty text.
+
+    The 50 % level is half of the fitted top; its error is the top's standard error.
+    """
+    if TOP in found.model.held:
+        return ""
+    error = np.sqrt(found.take([i]).covariance()[TOP, TOP, 0]) / found.theta[TOP, i]
+    if error <= _LARGEST_ERROR_AT_HALF:
+        return ""
+    return f"relative IC50 preferred: the 50 % level is known to {100 * error:.1f} % only"
+
+
+def calls(
+    curves: Curves, found: Fit, i: int, unit: str, reason: str, bounds: dict[str, tuple]
+) -> dict[str, Call]:
+    """The calls of curve `i`, by kind of IC50: `absolute` and `relative`.
+
+    `reason`: why its parameters are not determined, of `unidentified`. `bounds`: the profile interval
+    of the log IC50 of each kind.
+    """
+    if not reason:
+        out = {
+            "absolute": absolute_call(curves, found, i, unit),
+            "relative": relative_call(curves, found, i),
+        }
+    else:
+        out = dict.fromkeys(("absolute", "relative"), Call(NOT_DETERMINED, reason))
+        if not _asymmetric(found.model):
+            out["absolute"] = _absolute_without_plateau(curves, found, i, unit, reason, bounds)
+    for kind, call in out.items():
+        if call.call == DETERMINED and not np.isfinite(bounds[kind]).all():
+            side = "upper" if np.isfinite(bounds[kind][0]) else "lower"
+            out[kind] = Call(NOT_DETERMINED, f"the {kind} IC50 has no {side} bound")
+    return out
+
+
+def _absolute_without_plateau(curves, found, i, unit, reason, bounds) -> Call:
+    """What is known of the absolute IC50 of curve `i` all the same: a bound, or all of it."""
+    call = absolute_call(curves, found, i, unit)
+    log_doses = curves.log_doses_of(i)
+    low, high = bounds["absolute"]
+    inside = log_doses[log_doses > LOG_ZERO_DOSE][0] <= low and high <= log_doses[-1]
+    if reason == _NO_HIGH_PLATEAU and (call.call != DETERMINED or inside):
+        return call
+    if reason == _NO_LOW_PLATEAU and call.side == "<" and log_doses[0] == LOG_ZERO_DOSE:
+        return call
+    return Call(NOT_DETERMINED, reason)
 
 
 def relative_call(curves: Curves, found: Fit, i: int) -> Call:
@@ -125,23 +222,26 @@ def doses_beyond_bends(curves: Curves, found: Fit, i: int) -> tuple[int, int]:
 
 
 def absolute_call(curves: Curves, found: Fit, i: int, unit: str) -> Call:
-    """Whether curve `i`, whose parameters are determined, has an absolute IC50."""
+    """Whether curve `i` has an absolute IC50, or a bound of it where 50 % lies beyond the doses."""
     log_doses = curves.log_doses_of(i)
     theta = found.theta[:, [i]]
     fitted = evaluate(found.model, theta, log_doses[:, None])[0][:, 0]
     half = float(ABSOLUTE.value(theta)[0])
     lowest = log_doses[log_doses > LOG_ZERO_DOSE][0]
-    top_dose = float(np.exp(log_doses[-1]))
-    if not fitted[-1] <= half:
+    low_dose, top_dose = float(np.exp(lowest)), float(np.exp(log_doses[-1]))
+    if not fitted[-1] <= half or not _falls(found, i):
         return Call(
             CENSORED,
             f"> {top_dose:.6g} {unit}: the fitted curve stays above 50 % of control at the top dose",
+            ">",
+            top_dose,
         )
     if not fitted[log_doses == lowest][0] >= half:
         return Call(
-            NOT_DETERMINED,
-            f"< {np.exp(lowest):.6g} {unit}: the fitted curve is below 50 % of control at the "
-            "lowest dose",
+            CENSORED,
+            f"< {low_dose:.6g} {unit}: the fitted curve is below 50 % of control at the lowest dose",
+            "<",
+            low_dose,
         )
     above, below = int(np.sum(fitted > half)), int(np.sum(fitted < half))
     if min(above, below) < 2:

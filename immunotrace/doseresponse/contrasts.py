@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from immunotrace.doseresponse.batch import Curves
+from immunotrace.doseresponse.calls import unidentified_jointly
 from immunotrace.doseresponse.fit import Fit, refit
 from immunotrace.doseresponse.intervals import effective_dose, profile_interval
-from immunotrace.doseresponse.joint import aicc, f_test, fit_jointly
+from immunotrace.doseresponse.joint import aicc, f_test, fit_jointly, sharing_places
 from immunotrace.doseresponse.models import BOTTOM, MIDPOINT, SLOPE, TOP, Level
 
 _FARTHEST_RATIO = np.log(1e6)
@@ -49,8 +50,7 @@ def compare(
     pairs = estimate.size
     out = {name: np.full(pairs, np.nan) for name in Ratios.__dataclass_fields__}
     usable = np.flatnonzero(
-        np.isfinite(estimate + error + reference_estimate + reference_error)
-        & (found.df + reference_fit.df > 0)
+        np.isfinite(estimate + reference_estimate) & (found.df + reference_fit.df > 0)
     )
     if usable.size:
         groups = [reference.take(usable), curves.take(usable)]
@@ -73,6 +73,7 @@ def compare(
         out["ratio"][usable] = np.exp(full.theta[difference])
         if level is not None:
             error = np.hypot(error, reference_error)[usable]
+            error = np.where(np.isfinite(error), error, 1.0)  # a singular matrix has none
             limits = np.full(usable.size, -_FARTHEST_RATIO), np.full(usable.size, _FARTHEST_RATIO)
             low, high = profile_interval(groups, full, places, at, difference, error, limits, level)
             out["low"][usable], out["high"][usable] = np.exp(low), np.exp(high)
@@ -95,19 +96,25 @@ def _common(model, groups, start, places, at, difference) -> Fit:
     return found.take(best * pairs + np.arange(pairs))
 
 
-def same_shape_p(
+def same_shape(
     curves: Curves, found: Fit, reference: Curves, reference_fit: Fit
-) -> dict[str, np.ndarray]:
-    """P values of F tests that both curves of a pair have a parameter in common: top, bottom, slope.
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Whether both curves of a pair have one top, bottom or slope in common.
 
-    Each (pairs,). Such a difference makes a ratio of relative effective doses hard to read.
+    By parameter, the p value of the F test and AICc with the parameter in common minus AICc without,
+    each (pairs,); NaN where the joint fit is not determined. Such a difference makes a ratio of
+    relative effective doses hard to read.
     """
     model, groups, own = found.model, (reference, curves), (reference_fit, found)
     full = fit_jointly(model, groups, (), own)
     out = {}
     for name, i in (("top", TOP), ("bottom", BOTTOM), ("hill_slope", SLOPE)):
-        if i in model.held:
-            out[name] = np.full(found.rss.size, np.nan)
-        else:
-            out[name] = f_test(fit_jointly(model, groups, (i,), own), full)[1]
+        p, difference = np.full((2, found.rss.size), np.nan)
+        if i not in model.held:
+            joint = fit_jointly(model, groups, (i,), own)
+            reasons = unidentified_jointly(groups, joint, sharing_places(model, 2, (i,)))
+            known = np.array([not reason for reason in reasons], bool)
+            p = np.where(known, f_test(joint, full)[1], np.nan)
+            difference = np.where(known, aicc(joint) - aicc(full), np.nan)
+        out[name] = p, difference
     return out

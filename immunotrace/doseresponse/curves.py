@@ -1,5 +1,7 @@
 """From wells to fitted curves, their IC50s, and comparisons with a subject's own baseline."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pandas as pd
 
@@ -8,25 +10,28 @@ from immunotrace.doseresponse.batch import Curves
 from immunotrace.doseresponse.calls import (
     CENSORED,
     DETERMINED,
-    NOT_DETERMINED,
     Call,
-    absolute_call,
+    calls,
     doses_beyond_bends,
     lack_of_fit_p,
     no_effect_p,
-    relative_call,
+    preferred_kind,
     unidentified,
 )
-from immunotrace.doseresponse.contrasts import compare, same_shape_p
+from immunotrace.doseresponse.contrasts import compare, same_shape
+from immunotrace.doseresponse.days import days_table
 from immunotrace.doseresponse.fit import Fit, fit_wells
+from immunotrace.doseresponse.hormesis import hormesis
 from immunotrace.doseresponse.intervals import (
     effective_dose,
     effective_dose_interval,
     fitted_band,
+    quantile,
 )
 from immunotrace.doseresponse.models import (
     ABSOLUTE,
     BOTTOM,
+    LOG_ZERO_DOSE,
     MODELS,
     RELATIVE,
     SLOPE,
@@ -47,41 +52,59 @@ _REPORTED_BEYOND = 10.0
 CONTRAST_COLUMNS = [
     "curve", "reference", "ic50_kind", "ratio", "ratio_low", "ratio_high", "f", "p_value",
     "aicc_difference", "subject", "role", "day", "drug", "reason", "top_p", "bottom_p",
-    "hill_slope_p",
+    "hill_slope_p", "top_aicc_difference", "bottom_aicc_difference", "hill_slope_aicc_difference",
+]  # fmt: skip
+PAIR_COLUMNS = [
+    "curve", "reference", "drug", "ic50_kind", "ratio", "ratio_low", "ratio_high", "f", "p_value",
+    "aicc_difference", "reason",
 ]  # fmt: skip
 
 
-def fit_curves(
-    wells: pd.DataFrame, settings: dict
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Fit one curve a plate; returns the tables curves, contrasts and fitted.
+def fit_curves(wells: pd.DataFrame, settings: dict) -> dict[str, pd.DataFrame]:
+    """Fit one curve a plate; returns the tables curves, contrasts, pairs, days, fitted and residuals.
 
     `wells`: as `read_plates` makes them. `settings`: `level` of the intervals; `model`, a name in
     `MODELS`, by default the four-parameter logistic; `weights` as for `fit_wells`, by default
-    relative, for replicate counts scatter in proportion to their mean. `residual_sd` is the noise
-    where the curve is highest, in percent of the control. Responses are percent of the stimulated
-    control; a control well is a zero dose. `top_p`, `bottom_p` and `hill_slope_p` of the contrasts
+    relative, for replicate counts scatter in proportion to their mean; `robust` as for `fit_wells`,
+    by default not. `residual_sd` is the noise where the curve is highest, in percent of the control. Responses are percent of the stimulated
+    control; a control well is a zero dose. An excluded plate has no curve. `top_p`, `bottom_p` and `hill_slope_p` of the contrasts
     are of F tests of one such parameter in common. Contrasts compare every curve after baseline with the
-    curve through the subject's wells of all days before. `fitted` holds each curve at 101 doses (the
-    first is 0) with its pointwise confidence band.
+    curve through the subject's wells of all days before, pairs every two curves of a drug; `days` is
+    of `days_table`. `fitted` holds each curve at 101 doses (the first is 0) with its pointwise
+    confidence band, `residuals` each well in units of the fit's noise there.
     """
     model = MODELS[settings.get("model", "four_parameter")]
     level = settings["level"]
     _check_units(wells)
     plates = [
-        {**_description(plate), "data": plate} for _, plate in wells.groupby("plate", sort=False)
+        {**_description(plate), "data": plate}
+        for _, plate in wells.groupby("plate", sort=False)
+        if plate["used"].any() or plate["value"].isna().all()
     ]
+    if not plates:
+        raise InputError(
+            "every plate failed quality control and is excluded; see plate_qc.tsv, or keep them with "
+            "dose_response: on_failed_plate: keep"
+        )
     _name_curves(plates)
     weights = settings.get("weights", "relative")
-    curves, found = fit_wells(
-        model,
-        [_used(plate["data"])["dose"] for plate in plates],
-        [_used(plate["data"])["response"] for plate in plates],
-        weights,
-    )
-    table = _curves_table(model, plates, curves, found, level).assign(weights=weights)
-    contrasts = _contrasts_table(model, plates, curves, found, table, level, weights)
-    return table, contrasts, _fitted_table(plates, curves, found, table, level)
+    robust = settings.get("robust", False)
+    dose = [_used(plate["data"])["dose"].to_numpy(float) for plate in plates]
+    response = [_used(plate["data"])["response"].to_numpy(float) for plate in plates]
+    curves, found = fit_wells(model, dose, response, weights, robust)
+    units = [plate["dose_unit"] for plate in plates]
+    notes = [_outliers(_used(plate["data"])) for plate in plates]
+    judged = _judge(curves, found, units, notes, level)
+    table = _curves_table(model, plates, curves, found, judged, level)
+    table = table.assign(weights=weights, robust=robust)
+    return {
+        "curves": table,
+        "contrasts": _contrasts_table(model, plates, curves, found, judged, level, weights, robust),
+        "pairs": _pairs_table(plates, curves, found, judged, level),
+        "days": days_table(table, level),
+        "fitted": _fitted_table(plates, curves, found, table, level),
+        "residuals": _residuals_table(plates, curves, found),
+    }
 
 
 def _check_units(wells: pd.DataFrame) -> None:
@@ -118,33 +141,67 @@ def _name_curves(plates: list[dict]) -> None:
         plate["curve"] = name if names.count(name) == 1 else f"{name} plate {plate['plate']}"
 
 
-def _curves_table(
-    model: Model, plates: list[dict], curves: Curves, found: Fit, level: float
-) -> pd.DataFrame:
+@dataclass(frozen=True)
+class _Judged:
+    """What a batch of fits allows to report: by curve, a reason why its parameters are not
+    determined and the calls of each kind; by kind, the log IC50, its error and its interval."""
+
+    reasons: list[str]
+    calls: list[dict[str, Call]]
+    doses: dict[str, tuple[np.ndarray, ...]]
+
+    def take(self, columns: list[int]) -> "_Judged":
+        return _Judged(
+            [self.reasons[i] for i in columns],
+            [self.calls[i] for i in columns],
+            {kind: tuple(v[columns] for v in values) for kind, values in self.doses.items()},
+        )
+
+
+def _judge(curves: Curves, found: Fit, units: list[str], notes: list[str], level: float) -> _Judged:
+    """`units` and `notes`, which are added to a reason, are those of each curve."""
     reasons = unidentified(curves, found, level)
-    no_effect, lack_of_fit = no_effect_p(curves, found), lack_of_fit_p(curves, found)
     doses = {}
     for kind, at in KINDS.items():
         estimate, error = effective_dose(found, at)
         low, high = effective_dose_interval(found, curves, at, level)
+        # Where the parameters are not determined but the dose is, the delta method has no error.
+        width = (high - low) / (2 * quantile(found.df, level))
+        error = np.where([bool(reason) for reason in reasons], width, error)
         doses[kind] = estimate, error, low, high
+    judged = []
+    for i, (unit, note) in enumerate(zip(units, notes, strict=True)):
+        bounds = {kind: (low[i], high[i]) for kind, (_, _, low, high) in doses.items()}
+        own = calls(curves, found, i, unit, reasons[i], bounds)
+        for kind, call in own.items():
+            if note and call.reason == reasons[i] != "":
+                own[kind] = replace(call, reason=call.reason + note)
+        judged.append(own)
+    return _Judged(reasons, judged, doses)
+
+
+def _curves_table(
+    model: Model, plates: list[dict], curves: Curves, found: Fit, judged: _Judged, level: float
+) -> pd.DataFrame:
+    no_effect, lack_of_fit = no_effect_p(curves, found), lack_of_fit_p(curves, found)
+    risen = [""] * len(plates)
+    if model.name == "four_parameter":
+        for i, (p, difference) in enumerate(zip(*hormesis(curves, found), strict=True)):
+            if p < 1 - level and difference < 0:
+                risen[i] = (
+                    "hormesis: the response first rises with the dose (Brain-Cousens model, F test "
+                    f"p = {p:.2g}); an IC50 of a falling curve does not describe that"
+                )
     rows = []
     for i, plate in enumerate(plates):
         samples = _used(plate["data"]).query("well_role == 'sample'")
         top_dose = samples["dose"].max()
         reach = samples["dose"].min() / _REPORTED_BEYOND, top_dose * _REPORTED_BEYOND
-        if reasons[i]:
-            reasons[i] += _outliers(_used(plate["data"]))
-            calls = dict.fromkeys(KINDS, Call(NOT_DETERMINED, reasons[i]))
-        else:
-            calls = {
-                "absolute": absolute_call(curves, found, i, plate["dose_unit"]),
-                "relative": relative_call(curves, found, i),
-            }
+        own = judged.calls[i]
         row = {key: plate[key] for key in ("curve", "subject", "role", "day", "drug", "dose_unit")}
         row["model"] = model.name
         slope, bottom, top = found.theta[[SLOPE, BOTTOM, TOP], i]
-        known = not reasons[i]
+        known = not judged.reasons[i]
         row |= {
             "top": top if known else np.nan,
             "bottom": bottom if known else np.nan,
@@ -152,11 +209,8 @@ def _curves_table(
         }
         errors = {}
         for kind in ("relative", "absolute"):
-            estimate, error, low, high = (values[i] for values in doses[kind])
-            if calls[kind].call == DETERMINED and not np.isfinite([low, high]).all():
-                side = "lower" if not np.isfinite(low) else "upper"
-                calls[kind] = Call(NOT_DETERMINED, f"the {kind} IC50 has no {side} bound")
-            shown = calls[kind].call == DETERMINED
+            estimate, error, low, high = (values[i] for values in judged.doses[kind])
+            shown = own[kind].call == DETERMINED
             bounds = [
                 np.exp(bound) if shown and reach[0] <= np.exp(bound) <= reach[1] else np.nan
                 for bound in (low, high)
@@ -165,13 +219,18 @@ def _curves_table(
             row[f"{kind}_ic50_low"], row[f"{kind}_ic50_high"] = bounds
             errors[f"log10_{kind}_ic50_se"] = error / np.log(10) if shown else np.nan
         plateau = known and doses_beyond_bends(curves, found, i)[1] >= 2
+        imax, imax_error = _inhibition_at_top_dose(curves, found, i)
+        half = quantile(found.df[i], level) * imax_error
+        reason = own["absolute"].reason
+        if reason.startswith("flat"):
+            reason += f"; inhibition at {top_dose:.6g} {plate['dose_unit']} is at most {imax + half:.0f} %"
         row |= {
-            "imax_top_dose": 100 - samples.loc[samples["dose"] == top_dose, "response"].mean(),
+            "imax_top_dose": imax,
             "imax_plateau": 100 - bottom if plateau else np.nan,
-            "call": calls["absolute"].call,
-            "reason": calls["absolute"].reason,
-            "relative_call": calls["relative"].call,
-            "relative_reason": calls["relative"].reason,
+            "call": own["absolute"].call,
+            "reason": reason,
+            "relative_call": own["relative"].call,
+            "relative_reason": own["relative"].reason,
             "plate": plate["plate"],
             "n_wells": int(curves.wells[i]),
             "residual_sd": np.sqrt(found.variance[i]),
@@ -180,14 +239,37 @@ def _curves_table(
         tested = np.sort(np.log(samples["dose"].unique()))
         grid = np.linspace(tested[0], tested[-1], _AREA_POINTS)[:, None]
         line = evaluate(model, found.theta[:, [i]], grid)[0][:, 0]
-        tests = {
+        more = {
             # the fitted response averaged over log dose: 100 is no inhibition
             "mean_response": np.trapezoid(line, dx=1 / (_AREA_POINTS - 1)),
             "no_effect_p": no_effect[i],
             "lack_of_fit_p": lack_of_fit[i],
+            "bound": own["absolute"].side,
+            "bound_dose": own["absolute"].dose,
+            "imax_top_dose_low": imax - half,
+            "imax_top_dose_high": imax + half,
+            "suggestion": "; ".join(
+                filter(None, [risen[i], preferred_kind(found, i) if known else ""])
+            ),
         }
-        rows.append(row | errors | tests)
+        rows.append(row | errors | more)
     return pd.DataFrame(rows)
+
+
+def _inhibition_at_top_dose(curves: Curves, found: Fit, i: int) -> tuple[float, float]:
+    """Percent by which the wells at the top dose are below those without drug, and its error.
+
+    Of the means of the wells, with the residual variance of the fit, both means uncertain.
+    """
+    column = 0 if curves.log_dose.shape[1] == 1 else i
+    log_doses, weight = curves.log_dose[:, column], curves.weight[:, column]
+    used = weight > 0
+    top = int(np.argmax(np.where(used, log_doses, -np.inf)))
+    share, variance = curves.mean[top, i] / 100, 1 / weight[top]
+    controls = np.flatnonzero(used & (log_doses == LOG_ZERO_DOSE))
+    if controls.size:
+        variance += share**2 / weight[controls[0]]
+    return 100 * (1 - share), float(np.sqrt(found.variance[i] * variance))
 
 
 def _outliers(wells: pd.DataFrame) -> str:
@@ -202,9 +284,10 @@ def _contrasts_table(
     plates: list[dict],
     curves: Curves,
     found: Fit,
-    table: pd.DataFrame,
+    judged: _Judged,
     level: float,
     weights: str,
+    robust: bool,
 ) -> pd.DataFrame:
     """Every curve after baseline against the pooled curve of the subject's baseline days, by drug."""
     pairs, pooled = [], []
@@ -221,55 +304,115 @@ def _contrasts_table(
     if not pairs:
         return pd.DataFrame(columns=CONTRAST_COLUMNS)
     references, references_fit = fit_wells(
-        model, [w["dose"] for w in pooled], [w["response"] for w in pooled], weights
+        model, [w["dose"] for w in pooled], [w["response"] for w in pooled], weights, robust
     )
-    reference_reasons = unidentified(references, references_fit, level)
-    units = [plates[i]["dose_unit"] for i, _, _ in pairs]
+    units = {j: plates[i]["dose_unit"] for i, j, _ in pairs}
+    reference_judged = _judge(
+        references, references_fit, list(units.values()), [""] * len(pooled), level
+    )
     columns, of = [i for i, _, _ in pairs], [j for _, j, _ in pairs]
-    shapes = same_shape_p(
-        curves.take(columns), found.take(columns), references.take(of), references_fit.take(of)
+    later, later_fit = curves.take(columns), found.take(columns)
+    before, before_fit = references.take(of), references_fit.take(of)
+    table = _compared(
+        [plates[i] for i in columns],
+        [label for _, _, label in pairs],
+        ["baseline"] * len(pairs),
+        (later, later_fit, judged.take(columns)),
+        (before, before_fit, reference_judged.take(of)),
+        level,
     )
+    for name, (p, difference) in same_shape(later, later_fit, before, before_fit).items():
+        shaped = [
+            not (judged.reasons[i] or reference_judged.reasons[j])
+            for i, j in zip(columns, of, strict=True)
+        ]
+        known = (table["reason"] == "").to_numpy() & np.array(shaped * len(KINDS))
+        table[f"{name}_p"] = np.where(known, np.tile(p, len(KINDS)), np.nan)
+        table[f"{name}_aicc_difference"] = np.where(known, np.tile(difference, len(KINDS)), np.nan)
+    table = table.assign(order=columns * len(KINDS)).sort_values("order", kind="stable")
+    return table[CONTRAST_COLUMNS].reset_index(drop=True)
+
+
+def _pairs_table(
+    plates: list[dict], curves: Curves, found: Fit, judged: _Judged, level: float
+) -> pd.DataFrame:
+    """Every two curves of a drug that share the subject or the day; the first one is the reference."""
+    pairs = [
+        (i, j)
+        for j in range(len(plates))
+        for i in range(j + 1, len(plates))
+        if plates[i]["drug"] == plates[j]["drug"]
+        and (plates[i]["subject"] == plates[j]["subject"] or plates[i]["day"] == plates[j]["day"])
+    ]
+    if not pairs:
+        return pd.DataFrame(columns=PAIR_COLUMNS)
+    columns, of = [i for i, _ in pairs], [j for _, j in pairs]
+    return _compared(
+        [plates[i] for i in columns],
+        [plates[j]["curve"] for j in of],
+        ["reference"] * len(pairs),
+        (curves.take(columns), found.take(columns), judged.take(columns)),
+        (curves.take(of), found.take(of), judged.take(of)),
+        level,
+    )[PAIR_COLUMNS]
+
+
+def _compared(plates, references, words, own, other, level) -> pd.DataFrame:
+    """IC50 ratios of pairs of curves, absolute then relative, each in the order of the pairs.
+
+    `plates`: of the curves; `references`: the names of what they are compared with, and `words` for
+    it; `own`, `other`: the curves, their fits and what is judged of them.
+    """
     rows = []
     for kind, at in KINDS.items():
-        ratios = compare(
-            curves.take(columns), found.take(columns),
-            references.take(of), references_fit.take(of), at, level,
-        )  # fmt: skip
-        call = "call" if kind == "absolute" else "relative_call"
-        for n, (i, j, label) in enumerate(pairs):
-            if reference_reasons[j]:
-                reference_call = Call(NOT_DETERMINED, reference_reasons[j])
-            elif kind == "absolute":
-                reference_call = absolute_call(references, references_fit, j, units[n])
-            else:
-                reference_call = relative_call(references, references_fit, j)
+        ratios = compare(own[0], own[1], other[0], other[1], at, level)
+        for n, plate in enumerate(plates):
+            call, reference_call = own[2].calls[n][kind], other[2].calls[n][kind]
             reason = ""
-            if table[call][i] != DETERMINED:
-                reason = f"the {kind} IC50 of this curve is {_in_words(table[call][i])}"
+            if call.call != DETERMINED:
+                reason = f"the {kind} IC50 of this curve is {_in_words(call)}"
             elif reference_call.call != DETERMINED:
-                reason = f"the {kind} IC50 of the baseline is {_in_words(reference_call.call)}"
-            plate = plates[i]
-            row = {"curve": plate["curve"], "reference": label, "ic50_kind": kind}
-            if not reason:
-                bounds = ratios.low[n], ratios.high[n]
-                row |= {
-                    "ratio": ratios.ratio[n],
-                    "ratio_low": bounds[0] if bounds[0] > 0 else np.nan,
-                    "ratio_high": bounds[1] if np.isfinite(bounds[1]) else np.nan,
-                    "f": ratios.f[n],
-                    "p_value": ratios.p_value[n],
-                    "aicc_difference": ratios.aicc_difference[n],
-                }
+                reason = f"the {kind} IC50 of the {words[n]} is {_in_words(reference_call)}"
+            row = {"curve": plate["curve"], "reference": references[n], "ic50_kind": kind}
+            low, high = ratios.low[n], ratios.high[n]
+            numbers = {
+                "ratio": ratios.ratio[n],
+                "ratio_low": low if low > 0 else np.nan,
+                "ratio_high": high if np.isfinite(high) else np.nan,
+                "f": ratios.f[n],
+                "p_value": ratios.p_value[n],
+                "aicc_difference": ratios.aicc_difference[n],
+            }
+            row |= dict.fromkeys(numbers, np.nan) if reason else numbers
             row |= {key: plate[key] for key in ("subject", "role", "day", "drug")}
-            if not reason:
-                row |= {f"{name}_p": p[n] for name, p in shapes.items()}
-            rows.append((i, row | {"reason": reason}))
-    rows.sort(key=lambda item: item[0])
-    return pd.DataFrame([row for _, row in rows], columns=CONTRAST_COLUMNS)
+            rows.append(row | {"reason": reason})
+    return pd.DataFrame(rows)
 
 
-def _in_words(call: str) -> str:
-    return {CENSORED: "beyond the top dose", NOT_DETERMINED: "not determined"}[call]
+def _in_words(call: Call) -> str:
+    if call.call == CENSORED:
+        return "beyond the top dose" if call.side == ">" else "below the lowest dose"
+    return "not determined"
+
+
+def _residuals_table(plates: list[dict], curves: Curves, found: Fit) -> pd.DataFrame:
+    """Each well in a fit: residual (percent of control), and in units of the noise at its dose."""
+    parts = []
+    for i, plate in enumerate(plates):
+        wells = _used(plate["data"])
+        log_doses = log_dose(wells["dose"])
+        fitted = evaluate(found.model, found.theta[:, [i]], log_doses[:, None])[0][:, 0]
+        column = 0 if curves.log_dose.shape[1] == 1 else i
+        used = np.flatnonzero(curves.weight[:, column] > 0)
+        order = used[np.argsort(curves.log_dose[used, column])]
+        place = order[np.searchsorted(curves.log_dose[order, column], log_doses)]
+        replicates = pd.Series(log_doses).groupby(log_doses).transform("size").to_numpy()
+        noise = np.sqrt(found.variance[i] * replicates / curves.weight[place, column])
+        part = wells[
+            ["plate", "subject", "role", "day", "drug", "well", "dose", "dose_unit"]
+        ].assign(curve=plate["curve"], fitted=fitted, residual=wells["response"] - fitted)
+        parts.append(part.assign(standardised=part["residual"] / noise, flag=wells["flag"]))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _fitted_table(

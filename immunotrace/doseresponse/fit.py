@@ -41,6 +41,10 @@ _NEAR = 0.1  # below this relative decrease the quadratic model holds
 _LARGEST_DAMPING = 1e14
 _REWEIGHTINGS = 4
 _LEAST_NOISE = 0.05  # of the noise where the curve is highest
+_ROBUST_ITERATIONS = 50
+_BISQUARE = 4.685  # of the scale: 95 % efficient with normal noise
+_MEDIAN_OF_NORMAL = 0.6745  # of the absolute value of a standard normal variable
+_LEAST_WEIGHT = 1e-9  # so that a dose without a trusted well still has a mean
 _TRIAL_ITERATIONS = 24  # for each of several starts, before the best is followed alone
 
 
@@ -115,7 +119,11 @@ def fit(model: Model, curves: Curves, iterations: int = ITERATIONS) -> Fit:
 
 
 def fit_wells(
-    model: Model, dose: Sequence, response: Sequence, weights: str = "constant"
+    model: Model,
+    dose: Sequence,
+    response: Sequence,
+    weights: str = "constant",
+    robust: bool = False,
 ) -> tuple[Curves, Fit]:
     """Fit curves given by wells (as for `summarise`) with one of two kinds of noise.
 
@@ -124,20 +132,75 @@ def fit_wells(
     (Carroll & Ruppert 1988, Transformation and Weighting in Regression, chapter 2). Weights are 1
     where the curve is highest, so the residual variance is that of the noise there. Noise does not
     vanish with the response: below a twentieth of the highest it is that of a twentieth.
+    `robust`: wells far from the curve count less, or not at all, as for `_without_outliers`.
     """
     curves = summarise(dose, response)
     found = fit(model, curves)
-    if weights == "constant":
-        return curves, found
-    for _ in range(_REWEIGHTINGS):
-        several = []
-        for i, doses in enumerate(dose):
-            fitted = evaluate(model, found.theta[:, [i]], log_dose(doses)[:, None])[0][:, 0]
-            size = np.maximum(np.abs(fitted) / np.abs(fitted).max(), _LEAST_NOISE)
-            several.append(1 / size**2)
-        curves = summarise(dose, response, several)
-        found = fit(model, curves)
+    several = [np.ones(len(doses)) for doses in dose]
+    if weights == "relative":
+        for _ in range(_REWEIGHTINGS):
+            several = _relative_weights(found, dose)
+            curves = summarise(dose, response, several)
+            found = fit(model, curves)
+    if robust:
+        return _without_outliers(model, dose, response, weights, several)
     return curves, found
+
+
+def _relative_weights(found: Fit, dose: Sequence) -> list[np.ndarray]:
+    several = []
+    for i, doses in enumerate(dose):
+        fitted = _fitted(found, i, doses)
+        size = np.maximum(np.abs(fitted) / np.abs(fitted).max(), _LEAST_NOISE)
+        several.append(1 / size**2)
+    return several
+
+
+def _fitted(found: Fit, i: int, doses) -> np.ndarray:
+    return evaluate(found.model, found.theta[:, [i]], log_dose(doses)[:, None])[0][:, 0]
+
+
+def _without_outliers(
+    model: Model, dose: Sequence, response: Sequence, weights: str, several: list[np.ndarray]
+) -> tuple[Curves, Fit]:
+    """M-estimates with Tukey's bisquare (Beaton & Tukey 1974, Technometrics 16:147).
+
+    Least squares reweighted until it settles, from a fit to the medians of replicates; the scale is
+    the median absolute residual. The curves that are returned hold pseudo-values, the fitted value
+    plus the bounded residual: least squares of these has the same optimum, and the standard errors
+    and sums of squares of the M-estimate (Street, Carroll & Ruppert 1988, Am Stat 42:152). Intervals
+    and tests made of them are those of large samples.
+    """
+    medians = []
+    for doses, responses in zip(dose, response, strict=True):
+        doses, responses = np.asarray(doses, float), np.asarray(responses, float)
+        levels, place = np.unique(doses, return_inverse=True)
+        medians.append(
+            np.array([np.median(responses[place == k]) for k in range(levels.size)])[place]
+        )
+    found = fit(model, summarise(dose, medians, several))
+    for _ in range(_ROBUST_ITERATIONS):
+        if weights == "relative":
+            several = _relative_weights(found, dose)
+        bounded, pseudo = [], []
+        for i, (doses, responses) in enumerate(zip(dose, response, strict=True)):
+            fitted, root = _fitted(found, i, doses), np.sqrt(several[i])
+            residual = root * (np.asarray(responses, float) - fitted)
+            wells = residual.size
+            left = max(wells - len(found.free), 1)
+            scale = np.median(np.abs(residual)) / _MEDIAN_OF_NORMAL * np.sqrt(wells / left)
+            u = np.minimum(np.abs(residual) / (_BISQUARE * max(scale, 1e-300)), 1.0)
+            weight = (1 - u**2) ** 2
+            slope = (1 - u**2) * (1 - 5 * u**2)  # of the bounded residual
+            stretch = 1 + len(found.free) / wells * slope.var() / slope.mean() ** 2
+            bounded.append(several[i] * np.maximum(weight, _LEAST_WEIGHT))
+            pseudo.append(fitted + stretch / slope.mean() * weight * residual / root)
+        last = found.theta
+        found = refit(model, [summarise(dose, response, bounded)], last)
+        if np.allclose(found.theta, last, rtol=1e-9, atol=1e-9):
+            break
+    curves = summarise(dose, pseudo, several)
+    return curves, _upright(refit(model, [curves], found.theta))
 
 
 def best_of_starts(

@@ -57,7 +57,8 @@ def effective_dose_interval(found: Fit, curves: Curves, at: Level, level: float 
     estimate, error = effective_dose(found, at)
     low = np.full(estimate.size, np.nan)
     high = low.copy()
-    usable = np.flatnonzero(np.isfinite(estimate) & np.isfinite(error) & (found.df > 0))
+    error = np.where(np.isfinite(error), error, 1.0)  # a singular matrix has none
+    usable = np.flatnonzero(np.isfinite(estimate) & (found.df > 0))
     if usable.size:
         some = curves.take(usable)
         best = found.take(usable)
@@ -103,9 +104,10 @@ def profile_interval(
         if hard.size:
             some, fit_there = [group.take(hard) for group in groups], best.take(hard)
             start = wanted[hard] * error[hard]
-            bound[hard] = _searched_bounds(
-                model, some, fit_there, places, at, index, side, wanted[hard], start, room[hard]
-            )
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                bound[hard] = _searched_bounds(
+                    model, some, fit_there, places, at, index, side, wanted[hard], start, room[hard]
+                )
     return low, high
 
 
@@ -216,9 +218,8 @@ def _searched_bounds(model, groups, best, places, at, index, side, wanted, dista
         # Short of the target they meet where the fit outside was no optimum, or at a jump: look.
         doubtful = met & (root < -1e-3 * wanted[active])
         outside[active[doubtful]] = there[doubtful] = np.inf
-        with np.errstate(invalid="ignore", divide="ignore"):
-            newton = distance[active] - root * 2 * excess * spread[active] / rise
-            halfway = np.where(np.isfinite(there), (here + there) / 2, 1.5 * here + 0.5)
+        newton = distance[active] - root * 2 * excess * spread[active] / rise
+        halfway = np.where(np.isfinite(there), (here + there) / 2, 1.5 * here + 0.5)
         slow = np.abs(root) > 0.5 * np.abs(last_root[active])
         usable = (newton > here) & (newton < there) & ~(slow & np.isfinite(there))
         last_root[active] = root

@@ -8,7 +8,9 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "timeline": ("clinical_course",),
     "t_cells": tuple(f"t_cells_{name}" for name in _LINEAGE_FIGURES),
     "b_cells": tuple(f"b_cells_{name}" for name in _LINEAGE_FIGURES),
-    "steroid_sensitivity": ("steroid_curves", "steroid_overlay", "steroid_ic50", "steroid_ratios"),
+    "steroid_sensitivity": tuple(
+        f"steroid_{name}" for name in ("curves", "overlay", "ic50", "ratios", "residuals")
+    ),
     "quality": ("quality_cytometry", "quality_plates"),
 }
 """The figures of each group; a figure without data is written all the same and says so."""

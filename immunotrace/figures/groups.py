@@ -36,7 +36,7 @@ def draw_group(
 ) -> None:
     """Write every figure of `group` as `folder`/{name}.svg, .pdf, .png and its data as .tsv.
 
-    `tables` holds the published tables by name, and fitted, densities, panels (the sampled events)
+    `tables` holds the published tables by name, and fitted, residuals, densities, panels (the sampled events)
     and timeline; those that the case lacks are absent or None. `days` are all days of the case, so
     that a day has one colour in every figure; `panels` are the panels of the group's lineage; `level`
     is that of the intervals of the dose-response fits. A figure without data is drawn as a note.
@@ -123,7 +123,7 @@ def _lineage(
 
 def _steroid(tables: Tables, days: Sequence[int], level: float) -> dict[str, Drawing]:
     wells, curves, fitted = (_table(tables, name) for name in ("wells", "curves", "fitted"))
-    contrasts = _table(tables, "contrasts")
+    contrasts, residuals = _table(tables, "contrasts"), _table(tables, "residuals")
     changes, timeline = tables.get("changes"), tables.get("timeline")
     empty = pd.DataFrame()
     drawn = not (wells.empty or curves.empty)
@@ -148,6 +148,7 @@ def _steroid(tables: Tables, days: Sequence[int], level: float) -> dict[str, Dra
             lambda data: steroid.draw_ratios(data, level),
             "no curve was compared with a baseline",
         ),
+        "steroid_residuals": (residuals, steroid.draw_residuals, "no plates"),
     }
 
 

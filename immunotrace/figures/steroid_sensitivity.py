@@ -421,6 +421,66 @@ def _draw_ic50_course(axis: Axes, rows: pd.DataFrame, role: str, over_time: bool
         axis.plot(beyond["place"], beyond["value"], zorder=4, **style.CHANGED)
 
 
+# -- residuals ------------------------------------------------------------------------------------
+
+
+def draw_residuals(data: pd.DataFrame) -> Figure:
+    """Standardised residuals of every well against the fitted response and the dose, a row a drug."""
+    drugs = list(data["drug"].unique())
+    limit = max(3.0, np.nanmax(np.abs(data["standardised"])) * 1.08)
+    shown = min(limit, 6.0)
+    beyond = int((data["standardised"].abs() > shown).sum())
+    made = style.grid(
+        len(drugs), 2, panel_height=1.7, left=0.5, column_gap=0.45, row_gap=0.55, bottom=0.4,
+        note=f"Points: n = {len(data):,} wells of {data['curve'].nunique()} curves, well minus fitted curve in "
+        "standard deviations of the fit's noise there. Lines: 0 and 2 standard deviations. Crosses: "
+        f"flagged wells ({data['flag'].notna().sum()})"
+        + (f"; {beyond} wells beyond the axis are at its edge." if beyond else ".")
+        + " Dose zero is left of the break.",
+    )  # fmt: skip
+    for row, drug in zip(made.axes, drugs, strict=True):
+        part = data[data["drug"] == drug]
+        unit = style.text_of(part["dose_unit"].iloc[0], 12)
+        left, right = row
+        zero = _dose_axis(right, part)
+        left.set_xlabel("fitted response (% of control)")
+        right.set_xlabel(f"{style.text_of(drug, 24)} ({unit})")
+        left.set_ylabel("standardised residual")
+        right.set_yticklabels([])
+        for axis, places in (
+            (left, part["fitted"]),
+            (right, part["dose"].where(part["dose"] > 0, zero)),
+        ):
+            axis.set_ylim(-shown, shown)
+            for level in (-2, 0, 2):
+                axis.axhline(
+                    level,
+                    color=style.MUTED,
+                    linewidth=0.5,
+                    linestyle=_HALF if level else "-",
+                    zorder=0.5,
+                )
+            _draw_residual_points(axis, places, part, shown)
+    style.key(made.figure, style.role_handles(data))
+    return made.figure
+
+
+def _draw_residual_points(axis: Axes, places: pd.Series, part: pd.DataFrame, shown: float) -> None:
+    heights, flagged = part["standardised"].clip(-shown, shown), part["flag"].notna()
+    for role in sorted(part["role"].unique()):
+        look = style.role_style(role)
+        own = (part["role"] == role) & ~flagged
+        axis.plot(
+            places[own], heights[own], linestyle="none", marker=look["marker"], markersize=2.2,
+            markerfacecolor=look["markerfacecolor"], markeredgecolor=look["color"], markeredgewidth=0.5,
+            alpha=0.8,
+        )  # fmt: skip
+    axis.plot(
+        places[flagged], heights[flagged], linestyle="none", marker="x", markersize=3.6,
+        color=style.ALERT, clip_on=False,
+    )  # fmt: skip
+
+
 # -- ratios to baseline ---------------------------------------------------------------------------
 
 

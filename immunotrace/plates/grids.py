@@ -43,6 +43,22 @@ def well_name(text: str) -> str | None:
     return match[1] + match[2] if match else None
 
 
+def wells_of(text: str) -> list[str]:
+    """The wells of a plate map's cell, along the rows: A1 alone, or the rectangle A1:C12.
+
+    Raises ValueError where the text is neither, or the second well is not below or right of the first.
+    """
+    names = [well_name(part) for part in text.split(":")]
+    if len(names) > 2 or None in names:
+        raise ValueError(f"{text!r} is no well and no rectangle of wells")
+    first, last = names[0], names[-1]
+    rows = range(ord(first[0]), ord(last[0]) + 1)
+    columns = range(int(first[1:]), int(last[1:]) + 1)
+    if not (rows and columns):
+        raise ValueError(f"{text!r} ends above or left of where it begins")
+    return [f"{chr(row)}{column}" for row in rows for column in columns]
+
+
 def add_reading(path: str | Path, grid: Grid, well: str, text: str, line: int) -> None:
     """Add a well to a grid. Raises InputError where the grid has it already."""
     if well in grid.wells:

@@ -160,8 +160,10 @@ def _position_effects(wells: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """
     row = wells["well"].str[0].map("ABCDEFGHIJKLMNOP".index).astype(float)
     column = wells["well"].str[1:].astype(float)
-    on_edge = row.isin([0, 7]) | column.isin([1, 12])
-    position = np.column_stack([on_edge, row / 7, (column - 1) / 11]).astype(float)
+    last_row, last_column = (15, 24) if row.max() > 7 or column.max() > 12 else (7, 12)
+    on_edge = row.isin([0, last_row]) | column.isin([1, last_column])
+    position = np.column_stack([on_edge, row / last_row, (column - 1) / (last_column - 1)])
+    position = position.astype(float)
     position = pd.DataFrame(position, index=wells.index)
     sets = _replicate_sets(wells[wells["well_role"] != "blank"])
     x = np.concatenate([(position.loc[i] - position.loc[i].mean()).to_numpy() for i, _ in sets])

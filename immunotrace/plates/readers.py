@@ -28,6 +28,7 @@ from immunotrace.plates.workbook import read_workbook
 
 _NAMED = 8  # grids listed in a message
 _TOPCOUNT_ROWS, _TOPCOUNT_COLUMNS = "ABCDEFGH", 12
+_ROWS_OF_COLUMNS = {12: "ABCDEFGH", 24: "ABCDEFGHIJKLMNOP"}
 
 
 def read_export(path: str | Path, format: str, grid: str | None = None) -> Grid:
@@ -67,21 +68,25 @@ def _no_such_grid(path, grid, data):
 
 
 def _topcount_grid(path) -> list[Grid]:
-    """Packard TopCount grid: tab-separated; a heading blank + 1..12, rows A..H; then clock times."""
+    """Packard TopCount grid: tab-separated; a heading blank + 1..12, rows A..H; then clock times.
+
+    Of a 384-well plate the heading runs to 24 and the rows to P.
+    """
     lines, grids = read_lines(path), []
     for index, columns in headings(lines, "\t"):
-        if columns != _TOPCOUNT_COLUMNS:
+        if columns not in _ROWS_OF_COLUMNS:
             raise InputError(
                 f"{path} line {index + 1}: a heading of {columns} columns; expected a tab-separated "
-                f"heading of 1 to {_TOPCOUNT_COLUMNS} (format topcount_grid)."
+                "heading of 1 to 12, or 1 to 24 (format topcount_grid)."
             )
         grid = read_grid(path, lines, index, columns, "\t", f"grid {len(grids) + 1}")
-        rows = {well[0] for well in grid.wells}
-        if rows != set(_TOPCOUNT_ROWS):
+        rows, expected = {well[0] for well in grid.wells}, _ROWS_OF_COLUMNS[columns]
+        if rows != set(expected):
             line = index + 2 + len(rows)
             raise InputError(
-                f"{path} line {line}: expected row {_TOPCOUNT_ROWS[len(rows)]} of the grid that "
-                f"begins at line {index + 1}; a TopCount grid has the rows A to H."
+                f"{path} line {line}: expected row {expected[len(rows)]} of the grid that begins at "
+                f"line {index + 1}; a TopCount grid of {columns} columns has the rows A to "
+                f"{expected[-1]}."
             )
         grids.append(grid)
     if not grids:
@@ -225,7 +230,12 @@ def sniff_format(path: str | Path) -> str:
     if {"well", "value"} <= {cell.strip().lower() for cell in re.split("[\t;,]", first)}:
         return "long_csv"
     grids = list(headings(lines, delimiter_of(lines)))
-    if grids and delimiter_of(lines) == "\t" and grids[0] == (0, _TOPCOUNT_COLUMNS):
+    if (
+        grids
+        and delimiter_of(lines) == "\t"
+        and grids[0][0] == 0
+        and grids[0][1] in _ROWS_OF_COLUMNS
+    ):
         return "topcount_grid"
     if grids:
         return "plain_grid"

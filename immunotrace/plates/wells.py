@@ -24,13 +24,30 @@ def read_plates(rows: list[dict], settings: dict) -> tuple[pd.DataFrame, pd.Data
     `rows`: plate, subject, role, day, drug, dose_unit, readout, format (`auto`: found out and
     logged), file, optionally grid, and `map`, the wells of the plate map (dicts of well, well_role
     and, for samples, dose). `settings`: `exclude_outlier_wells`, and optionally `dose_unit`, the unit
-    to give all doses in, with `molar_mass` (g/mol, by drug) to go between mass and amount. Wells come with `flag` (`outlier`, `unreadable: ...`), `used` (whether
-    fits use them) and `response`, the percent of the plate's stimulated control after subtraction of
-    the mean blank, for samples and controls. A control has the dose 0. Raises InputError.
+    to give all doses in, with `molar_mass` (g/mol, by drug) to go between mass and amount, and
+    `on_failed_plate` (keep, the default, exclude or stop). Wells come with `flag` (`outlier`,
+    `unreadable: ...`), `used` (whether fits use them: none of an excluded plate) and `response`, the
+    percent of the plate's stimulated control after subtraction of the mean blank, for samples and
+    controls. A control has the dose 0. Raises InputError.
     """
     plates = [_plate_wells(row, settings) for row in rows]
-    quality = [plate_quality(plate) for plate in plates]
-    return pd.concat(plates, ignore_index=True)[COLUMNS], pd.DataFrame(quality)
+    quality = pd.DataFrame([plate_quality(plate) for plate in plates])
+    failed = quality["verdict"] == "fail"
+    on_failed = settings.get("on_failed_plate", "keep")
+    if on_failed == "stop" and failed.any():
+        named = "".join(
+            f"\n  {row['file']}: plate {row['plate']}: {reason}"
+            for row, reason, fails in zip(rows, quality["reason"], failed, strict=True)
+            if fails
+        )
+        raise InputError(
+            f"plates that fail quality control:{named}\nCount them again, take them out of the sheet of "
+            "plates, or go on without them with dose_response: on_failed_plate: exclude"
+        )
+    quality["used"] = ~failed if on_failed == "exclude" else True
+    for plate, used in zip(plates, quality["used"], strict=True):
+        plate["used"] &= used
+    return pd.concat(plates, ignore_index=True)[COLUMNS], quality
 
 
 def _plate_wells(row: dict, settings: dict) -> pd.DataFrame:

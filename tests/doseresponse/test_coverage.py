@@ -13,10 +13,12 @@ ALLOWED = 4 * (0.95 * 0.05 / CURVES) ** 0.5
 @pytest.mark.parametrize(
     "design",
     [Design(10, 3, 5, "middle"), Design(8, 4, 10, "low end"), Design(12, 2, 10, "high end")],
+    ids=lambda design: design.place,
 )
 def test_intervals_hold_the_truth_as_often_as_they_say(design):
     shares = covered(design, CURVES, np.random.default_rng(1))
-    for kind in ("relative", "absolute"):
-        assert shares[kind] == pytest.approx(0.95, abs=ALLOWED)
+    # By the rules of Sebaugh 2011 the high end is too near for a relative IC50.
+    for kind in ("absolute",) if design.place == "high end" else ("relative", "absolute"):
+        assert shares[f"{kind} reported"] > 0.9
+        assert shares[f"{kind} profile"] == pytest.approx(0.95, abs=ALLOWED)
         assert shares[f"{kind} F"] == pytest.approx(0.05, abs=ALLOWED)
-        assert shares[f"{kind} missing"] < 0.02

@@ -29,9 +29,13 @@ def plate(
     )  # fmt: skip
 
 
+def tables_of(*plates, **settings):
+    return fit_curves(pd.concat(plates, ignore_index=True), SETTINGS | settings)
+
+
 def fitted(*plates, **settings):
-    curves, contrasts, lines = fit_curves(pd.concat(plates, ignore_index=True), SETTINGS | settings)
-    return curves.set_index("curve"), contrasts, lines
+    tables = tables_of(*plates, **settings)
+    return tables["curves"].set_index("curve"), tables["contrasts"], tables["fitted"]
 
 
 def test_the_truth_lies_in_the_intervals_and_the_columns_are_in_order():
@@ -64,7 +68,7 @@ def test_the_truth_lies_in_the_intervals_and_the_columns_are_in_order():
         (dict(ic50=4, bottom=60), "censored", r"> 250 ng/ml: the fitted curve stays above 50 %", "determined", ""),
         (dict(ic50=10, bottom=100), "not_determined", "flat: no effect of the dose", "not_determined", "flat"),
         (dict(ic50=60, bottom=5), "determined", "", "not_determined", "no plateau at high doses: 0 of 2"),
-        (dict(ic50=0.02, bottom=5), "not_determined", "< 0.05 ng/ml: the fitted curve is below", "not_determined", "no plateau at low doses: 1 of 2"),
+        (dict(ic50=0.02, bottom=5), "censored", "< 0.05 ng/ml: the fitted curve is below", "not_determined", "no plateau at low doses: 1 of 2"),
         (dict(ic50=200, bottom=5), "not_determined", "1 of 2 doses whose fitted response is below", "not_determined", "no plateau"),
         (dict(ic50=2.5, bottom=10, slope=90), "not_determined", "runaway slope", "not_determined", "runaway slope"),
     ],
@@ -83,6 +87,62 @@ def test_calls_by_name(truth, call, reason, relative_call, relative_reason):
         assert numbers.isna().all() == (one_call != "determined")
     assert np.isfinite(row["imax_top_dose"])
     assert lines["fitted"].notna().all()
+
+
+def test_a_bound_has_its_side_and_dose():
+    plates = [plate("p", 0, 4.0, bottom=60), plate("q", 1, 0.02, bottom=5), plate("r", 2, 10.0)]
+    curves, _, _ = fitted(*plates)
+    assert list(curves["bound"]) == [">", "<", ""]
+    assert curves["bound_dose"].tolist()[:2] == pytest.approx([250, 0.05], rel=1e-12)
+    assert np.isnan(curves["bound_dose"].iloc[2])
+
+
+def test_inhibition_at_the_top_dose_has_an_interval_and_a_flat_curve_a_bound_of_it():
+    """Of three wells and six controls with a noise of 4 %: t * 4 * sqrt(1/3 + 1/6) = 5.7."""
+    row = fitted(plate("p", 0, 10.0, bottom=100))[0].iloc[0]
+    assert row["imax_top_dose_high"] - row["imax_top_dose"] == pytest.approx(5.7, rel=0.3)
+    assert row["reason"].endswith(f"at 250 ng/ml is at most {row['imax_top_dose_high']:.0f} %")
+    assert np.isnan(row["absolute_ic50"])
+    curves = fitted(*many(50, lambda seed: plate("p", 0, 10.0, seed=seed)))[0]
+    truth = 100 - 12 - 88 / 26
+    held = (curves["imax_top_dose_low"] < truth) & (truth < curves["imax_top_dose_high"])
+    assert held.sum() >= 43  # of 47.5 expected; binomial standard deviation 1.5
+
+
+def many(count, make):
+    """Plates that `make` makes of a seed, each of a subject and day of its own."""
+    return [
+        make(seed).assign(plate=f"p{seed}", subject=f"S{seed}", day=seed + 1)
+        for seed in range(count)
+    ]
+
+
+def runaway(seed):
+    """A curve that falls ever faster: its bottom is below every bound, 50 % is at 57 ng/ml."""
+    some = plate("p", 0, 10.0, seed=seed, bottom=100)
+    fall = 90 * (some["dose"] / 250) ** 0.4
+    return some.assign(response=some["response"] - fall)
+
+
+def test_an_absolute_ic50_needs_no_plateau_where_50_percent_is_within_the_doses():
+    curves = fitted(*many(40, runaway))[0]
+    lost = curves[curves["top"].isna()]
+    assert len(lost) >= 20
+    assert (lost["relative_call"] == "not_determined").all()
+    assert lost["relative_reason"].str.startswith("no plateau at high doses").all()
+    assert lost[["relative_ic50", "hill_slope", "imax_plateau"]].isna().all(axis=None)
+    found = curves[curves["call"] == "determined"]
+    assert len(found) >= 36
+    truth = 250 * (5 / 9) ** 2.5
+    held = (found["absolute_ic50_low"] < truth) & (truth < found["absolute_ic50_high"])
+    assert held.mean() >= 0.85  # three standard errors below 95 %
+    assert found["log10_absolute_ic50_se"].between(0, 0.2).all()
+
+
+def test_the_50_percent_level_must_be_known_to_prefer_the_absolute_ic50():
+    assert fitted(plate("p", 0, 10.0))[0].iloc[0]["suggestion"] == ""
+    noisy = fitted(plate("p", 0, 10.0, noise=35, seed=2))[0].iloc[0]
+    assert noisy["suggestion"].startswith("relative IC50 preferred: the 50 % level is known to")
 
 
 def test_contrasts_are_against_the_pooled_baseline_of_the_subject():
@@ -187,3 +247,83 @@ def test_mean_response_is_the_area_under_the_curve_over_log_dose():
     assert row["mean_response"] == pytest.approx(expected, abs=0.01)
     assert row["no_effect_p"] < 1e-10
     assert 0.001 < row["lack_of_fit_p"] < 1
+
+
+def test_pairs_are_every_two_curves_of_a_subject_or_a_day():
+    plates = [plate("p1", -1, 10.0), plate("p2", 5, 4.0, seed=1), plate("q", 5, 9.0, subject="S2")]
+    tables = tables_of(*plates, plate("r", 9, 9.0, subject="S3"))
+    pairs = tables["pairs"][tables["pairs"]["ic50_kind"] == "relative"].set_index("reference")
+    assert list(zip(pairs.index, pairs["curve"], strict=True)) == [
+        ("S1 day -1", "S1 day 5"),
+        ("S1 day 5", "S2 day 5"),
+    ]
+    ic50 = tables["curves"].set_index("curve")["relative_ic50"]
+    for reference, row in pairs.iterrows():
+        assert row["ratio"] == pytest.approx(ic50[row["curve"]] / ic50[reference], rel=1e-9)
+        assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
+    # With one baseline curve the contrast is the pair.
+    contrast = tables["contrasts"].query("ic50_kind == 'relative'").iloc[0]
+    for name in ("ratio", "ratio_low", "ratio_high", "f", "p_value"):
+        assert contrast[name] == pytest.approx(pairs[name].iloc[0], rel=1e-6)
+
+
+def test_plates_of_a_day_are_replicates_of_the_day():
+    """Plates that scatter by 0.1 in log10 IC50, three a day: intervals are of that scatter."""
+    rng = np.random.default_rng(3)
+    plates = [
+        plate(
+            f"{s}{d}{n}",
+            2 * s + d,
+            10 ** (1 + 0.1 * rng.standard_normal()),
+            seed=n,
+            subject=f"S{s}",
+        )
+        for s in range(10)
+        for d in (1, 2)
+        for n in range(3)
+    ]
+    days = tables_of(*plates)["days"]
+    days = days[days["ic50_kind"] == "absolute"]
+    assert days["plates"].tolist() == [3] * 20
+    assert set(days["plate_df"]) == {40}
+    # 0.1 between plates and 0.04 of the wells; a variance of 40 degrees of freedom has an error of 22 %
+    assert days["log10_plate_sd"].iloc[0] ** 2 == pytest.approx(0.1**2 + 0.04**2, rel=0.6)
+    truth = 10 * 50 / 38
+    held = (days["ic50_low"] < truth) & (truth < days["ic50_high"])
+    assert held.sum() >= 16  # of 19 expected; binomial standard deviation 1
+
+
+def test_one_plate_a_day_says_nothing_of_the_scatter_between_plates():
+    days = tables_of(plate("p", 1, 10.0), plate("q", 2, 4.0, bottom=60))["days"]
+    assert days["plate_df"].eq(0).all()
+    assert days[["ic50_low", "ic50_high", "log10_plate_sd"]].isna().all(axis=None)
+    absolute = days[(days["ic50_kind"] == "absolute") & (days["day"] == 2)].iloc[0]
+    assert absolute["plates_determined"] == 0
+    assert np.isnan(absolute["ic50"])
+
+
+def test_standardised_residuals_have_the_spread_of_their_degrees_of_freedom():
+    tables = tables_of(plate("p", 1, 10.0), weights="relative")
+    residuals = tables["residuals"]
+    assert len(residuals) == 36
+    assert residuals["residual"].to_numpy() == pytest.approx(
+        plate("p", 1, 10.0)["response"] - residuals["fitted"], rel=1e-12
+    )
+    assert np.sum(residuals["standardised"] ** 2) == pytest.approx(36 - 4, rel=1e-9)
+
+
+def rising(seed, rise):
+    """Brain and Cousens: up by `rise` percent a ng/ml before it falls."""
+    some = plate("p", 0, 10.0, seed=seed, bottom=100)
+    dose = some["dose"]
+    value = 10 + (90 + rise * dose) / (1 + (dose / 10) ** 2.5)
+    return some.assign(response=some["response"] - 100 + value)
+
+
+def test_hormesis_is_suggested_where_it_is_and_seldom_where_it_is_not():
+    there = fitted(*many(10, lambda seed: rising(seed, 6)))[0]
+    assert there["suggestion"].str.startswith("hormesis").sum() >= 9
+    absent = fitted(*many(60, lambda seed: rising(seed, 0)))[0]
+    # 5 % by design, halved by the sign and cut by AICc: at most 5 of 60
+    assert absent["suggestion"].str.startswith("hormesis").sum() <= 5
+    assert absent["absolute_ic50"].notna().all()

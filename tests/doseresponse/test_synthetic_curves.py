@@ -38,7 +38,7 @@ def wells_of(entry, exclude_outliers=False) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def curves(synthetic):
     tables = pd.concat([wells_of(entry) for entry in synthetic.values()], ignore_index=True)
-    return fit_curves(tables, SETTINGS)[0].set_index("plate")
+    return fit_curves(tables, SETTINGS)["curves"].set_index("plate")
 
 
 def test_the_exact_optima(synthetic, curves):
@@ -77,7 +77,7 @@ def test_a_decimal_slip_is_called_by_well(synthetic, curves):
     planted = synthetic["curve_22"]["data"]["planted_outlier"].index(True)
     assert row["call"] == row["relative_call"] == "not_determined"
     assert f"W{planted} (outlier, 10 times its replicates)" in row["reason"]
-    mended, _, _ = fit_curves(wells_of(synthetic["curve_22"], True), SETTINGS)
+    mended = fit_curves(wells_of(synthetic["curve_22"], True), SETTINGS)["curves"]
     assert mended["call"][0] == "determined"
     truth = synthetic["curve_22"]["truth"]
     assert mended["relative_ic50_low"][0] < truth["e"] < mended["relative_ic50_high"][0]

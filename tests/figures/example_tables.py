@@ -305,6 +305,9 @@ def _plates(subjects, days, rng):
                     top_dose=250.0,
                     log10_relative_ic50_se=0.05,
                     log10_absolute_ic50_se=0.06,
+                    bound=">" if censored else None,
+                    bound_dose=250.0 if censored else np.nan,
+                    suggestion=None,
                 )
             )
             if day > 0:
@@ -354,9 +357,20 @@ def _plates(subjects, days, rng):
         wells=pd.DataFrame(wells),
         curves=pd.DataFrame(curves),
         fitted=pd.concat(fitted, ignore_index=True),
+        residuals=_residuals(pd.DataFrame(wells), rng),
         contrasts=pd.DataFrame(contrasts) if contrasts else pd.DataFrame(columns=CONTRASTS),
         plate_qc=pd.DataFrame(quality),
     )
+
+
+def _residuals(wells, rng):
+    some = wells[wells["well_role"].isin(["sample", "control"])]
+    curve = some["subject"] + " day " + some["day"].astype(str)
+    standardised = rng.normal(0, 1, len(some))
+    return some[["plate", "subject", "role", "day", "drug", "well", "dose", "dose_unit"]].assign(
+        curve=curve, fitted=some["response"] - 5 * standardised, residual=5 * standardised,
+        standardised=standardised, flag=some["flag"],
+    )  # fmt: skip
 
 
 CONTRASTS = ["curve", "reference", "ic50_kind", "ratio", "ratio_low", "ratio_high", "f", "p_value"]
@@ -663,6 +677,7 @@ ONE_PANEL = {
 }
 PLACES = {
     "fitted": "results/doseresponse/fitted.tsv",
+    "residuals": "results/doseresponse/residuals.tsv",
     "densities": "results/cytometry/run1/densities.tsv",
     "panels": "results/cytometry/run1/panels.tsv",
     "timeline": "timeline.tsv",
