@@ -324,8 +324,8 @@ def _plate_maps(plates: Sheet) -> tuple[dict[str, list[dict]], list[str]]:
             twice = [name for name in names if wells.setdefault(name, index) != index]
             if twice:
                 problems.append(
-                    f"{sheet.where(index, 'well')}: {', '.join(twice)} stand in an earlier row "
-                    f"({sheet.where(wells[twice[0]], 'well')}); expected each well once."
+                    f"{sheet.where(index, 'well')}: {', '.join(map(repr, twice))} stands already on line "
+                    f"{sheet.lines[wells[twice[0]]]}; expected each well once."
                 )
             maps[path] += [{**well, "well": name} for name in names]
             if (well.get("well_role") == "sample") != ("dose" in well):

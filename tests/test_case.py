@@ -319,6 +319,18 @@ def test_a_right_case_is_read(folder):
             r"map.tsv line 3, column well: 'A1' stands already",
         ),
         (
+            "sheets/map.tsv",
+            "A2\tcontrol",
+            "A1:B2\tcontrol",
+            r"map.tsv line 3, column well: 'A1' stands already on line 2",
+        ),
+        (
+            "sheets/map.tsv",
+            "A2\tcontrol",
+            "B2:A2\tcontrol",
+            r"map.tsv line 3, column well: 'B2:A2' ends above or left of where it begins",
+        ),
+        (
             "sheets/timeline.tsv",
             "infusion\tMSC",
             "infused\tMSC",
@@ -407,6 +419,13 @@ def test_a_plates_only_case(folder):
     case = load()
     assert case.acquisitions == []
     assert len(case.plates) == 1
+
+
+def test_a_plate_map_of_rectangles(folder):
+    edit(folder / "sheets/map.tsv", "A1\tsample\t5\n", "O23:P24\tsample\t5\nB1:B3\tsample\t1\n")
+    wells = load().plates[0]["map"]
+    assert [w["well"] for w in wells] == ["O23", "O24", "P23", "P24", "B1", "B2", "B3", "A2", "A3"]
+    assert [w.get("dose") for w in wells] == [5] * 4 + [1] * 3 + [None] * 2
 
 
 def test_neither_modality(folder):

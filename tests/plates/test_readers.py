@@ -5,7 +5,7 @@ import math
 import pytest
 
 from immunotrace.errors import InputError
-from immunotrace.plates.readers import READERS, read_export
+from immunotrace.plates.readers import READERS, read_export, sniff_format
 
 ROWS = "ABCDEFGH"
 
@@ -39,6 +39,21 @@ def test_topcount_grid_ignores_the_clock_times(tmp_path):
     assert len(grid.wells) == 96
     assert grid.wells["C7"].value == counts(2, 7)
     assert grid.wells["H12"].value == counts(7, 12)
+
+
+def test_topcount_grid_of_384_wells(tmp_path):
+    rows = "ABCDEFGHIJKLMNOP"
+    lines = ["\t".join(["    ", *map(str, range(1, 25))])]
+    lines += [
+        "\t".join([r, *(str(counts(i, c)) for c in range(1, 25))]) for i, r in enumerate(rows)
+    ]
+    path = write(tmp_path, "\r\n".join(lines))
+    assert sniff_format(path) == "topcount_grid"
+    assert read_export(path, "topcount_grid").wells["P24"].value == counts(15, 24)
+    with pytest.raises(
+        InputError, match=r"line 10: expected row I .* 24 columns has the rows A to P"
+    ):
+        read_export(write(tmp_path, "\r\n".join(lines[:9])), "topcount_grid")
 
 
 def test_topcount_grid_twice_needs_a_name(tmp_path):

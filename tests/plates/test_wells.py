@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from immunotrace.doseresponse.curves import fit_curves
 from immunotrace.errors import InputError
 from immunotrace.plates.qc import outlier_flags, plate_quality
 from immunotrace.plates.wells import read_plates
@@ -146,6 +147,56 @@ def test_a_plate_without_stimulation_fails(tmp_path):
     counts = make_counts() | {f"{r}{c}": 420.0 + c for r in "ABC" for c in (11, 12)}
     _, quality = read(tmp_path, counts)
     assert quality["verdict"] == "fail"
+
+
+def failing(tmp_path) -> list[dict]:
+    dead = make_counts() | {f"{r}{c}": 420.0 + c for r in "ABC" for c in (11, 12)}
+    return [sheet_row(tmp_path, make_counts(), "good"), sheet_row(tmp_path, dead, "dead")]
+
+
+@pytest.mark.parametrize(("choice", "used"), [("keep", [True, True]), ("exclude", [True, False])])
+def test_a_failed_plate_is_kept_or_excluded(tmp_path, choice, used):
+    wells, quality = read_plates(failing(tmp_path), SETTINGS | {"on_failed_plate": choice})
+    assert quality["verdict"].tolist()[1] == "fail"
+    assert quality["used"].tolist() == used
+    assert wells.groupby("plate", sort=False)["used"].all().tolist() == used
+    assert wells["value"].notna().all()
+    curves = fit_curves(wells, {"level": 0.95})["curves"]
+    assert curves["plate"].tolist() == ["good", "dead"][: sum(used)]
+
+
+def test_a_failed_plate_can_stop_the_analysis(tmp_path):
+    with pytest.raises(
+        InputError, match=r"(?s)dead.csv: plate dead: Z' .*on_failed_plate: exclude"
+    ):
+        read_plates(failing(tmp_path), SETTINGS | {"on_failed_plate": "stop"})
+
+
+def test_every_plate_excluded_is_said(tmp_path):
+    wells, _ = read_plates(failing(tmp_path)[1:], SETTINGS | {"on_failed_plate": "exclude"})
+    with pytest.raises(InputError, match="every plate failed quality control"):
+        fit_curves(wells, {"level": 0.95})
+
+
+def test_the_edge_of_a_384_well_plate(tmp_path):
+    """Sixteen rows of doses across 24 columns; the outer wells count 30 % less."""
+    rng = np.random.default_rng(2)
+    rows = "ABCDEFGHIJKLMNOP"
+    wells = pd.DataFrame(
+        [
+            {
+                "well": f"{r}{c}",
+                "well_role": "sample" if c < 23 else "control",
+                "dose": 0.0 + c % 12,
+            }
+            for r in rows
+            for c in range(1, 25)
+        ]
+    )
+    edge = wells["well"].str[0].isin(["A", "P"]) | wells["well"].str[1:].isin(["1", "24"])
+    wells["value"] = 5000 * np.exp(0.02 * rng.standard_normal(384)) * np.where(edge, 0.7, 1)
+    wells = wells.assign(plate="p", subject="S", role="patient", day=0, flag=None)
+    assert plate_quality(wells)["edge_effect_percent"] == pytest.approx(-30, abs=2)
 
 
 def test_quality_without_unstimulated_and_blank_wells_is_empty_not_wrong(tmp_path):
