@@ -77,7 +77,8 @@ def measurements(
             found = curves[curves[kind].notna()]
             error = found[f"log10_{kind}_se"].fillna(0.0) * np.log(10)
             parts.append(_logs(found, kind, found[kind], error**2, found["dose_unit"]))
-        beyond = curves[curves["call"] == "censored"]
+        # A bound below the lowest dose is not compared with anything yet.
+        beyond = curves[(curves["call"] == "censored") & (curves.get("bound", ">") != "<")]
         parts.append(
             _logs(beyond, "absolute_ic50", beyond["top_dose"], 0.0, beyond["dose_unit"]).assign(
                 bound=">"

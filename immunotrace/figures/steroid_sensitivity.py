@@ -3,7 +3,6 @@
 The dose without drug has no place on a logarithmic axis: it is drawn apart, left of a break.
 """
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -261,12 +260,8 @@ def course_data(curves: pd.DataFrame, changes: pd.DataFrame | None) -> pd.DataFr
             bound="",
         )
         if kind == "absolute_ic50":
-            bounds = [_bound(row) for row in curves.to_dict("records")]
-            part["bound"] = [sign for sign, _ in bounds]
-            part["value"] = [
-                value if sign else own
-                for (sign, value), own in zip(bounds, part["value"], strict=True)
-            ]
+            part["bound"] = curves["bound"].fillna("")
+            part["value"] = part["value"].where(part["bound"] == "", curves["bound_dose"])
         parts.append(part)
     parts.append(
         curves[info].assign(
@@ -286,16 +281,6 @@ def course_data(curves: pd.DataFrame, changes: pd.DataFrame | None) -> pd.DataFr
         & (changes["role"] == "patient")
     ]
     return data.merge(known, on=["measurement", "subject", "day"], how="left")
-
-
-def _bound(curve: dict) -> tuple[str, float]:
-    """The sign and the dose of a censored IC50, as its reason gives them ("> 250 ng/ml: ...")."""
-    if curve["call"] != "censored":
-        return "", np.nan
-    found = re.match(r"\s*([<>])\s*([\d.,]+(?:e[+-]?\d+)?)", str(curve["reason"]))
-    if found:
-        return found[1], float(found[2].rstrip(".,").replace(",", ""))
-    return ">", curve["top_dose"]
 
 
 def draw_course(data: pd.DataFrame, timeline: pd.DataFrame | None, level: float) -> Figure:

@@ -28,6 +28,7 @@ from immunotrace.plates.workbook import read_workbook
 
 _NAMED = 8  # grids listed in a message
 _TOPCOUNT_ROWS, _TOPCOUNT_COLUMNS = "ABCDEFGH", 12
+_MAGELLAN_WELLS = "Well positions"
 _ROWS_OF_COLUMNS = {12: "ABCDEFGH", 24: "ABCDEFGHIJKLMNOP"}
 
 
@@ -149,6 +150,42 @@ def _xlsx_grid(path) -> list[Grid]:
     return grids
 
 
+def _magellan(path) -> list[Grid]:
+    """Tecan Magellan workbook: a column `Well positions`, and beside it a column a reading (`Label1`).
+
+    Lines between the heading and the first well (times, temperatures) and columns without a number
+    are passed over.
+    """
+    grids = []
+    sheets = read_workbook(path)
+    for sheet, lines in sheets.items():
+        heading = _magellan_heading(lines)
+        if heading is None:
+            continue
+        names = lines[heading].split("\t")
+        place = names.index(_MAGELLAN_WELLS)
+        for column, name in enumerate(names):
+            grid = Grid(name if len(sheets) == 1 else f"{sheet}: {name}", heading + 1)
+            for number, line in enumerate(lines[heading + 1 :], start=heading + 2):
+                cells = line.split("\t")
+                well = well_name(cells[place]) if len(cells) > place else None
+                if well is not None and name and column != place:
+                    text = cells[column] if column < len(cells) else ""
+                    add_reading(f"{path} sheet {sheet}", grid, well, text, number)
+            if any(not math.isnan(reading.value) for reading in grid.wells.values()):
+                grids.append(grid)
+    if not grids:
+        raise InputError(
+            f"{path}: no sheet with a column {_MAGELLAN_WELLS!r} and readings beside it (format magellan)."
+        )
+    return grids
+
+
+def _magellan_heading(lines: list[str]) -> int | None:
+    found = (i for i, line in enumerate(lines) if _MAGELLAN_WELLS in line.split("\t"))
+    return next(found, None)
+
+
 def _long_csv(path) -> list[Grid]:
     """One line a well: columns `well` and `value`, and `grid` where there are several grids."""
     lines = read_lines(path)
@@ -210,6 +247,7 @@ READERS: dict[str, Callable[[str | Path], list[Grid]]] = {
     "envision": _of_instrument(instruments.envision),
     "gen5": _of_instrument(instruments.gen5),
     "hidex": _of_instrument(instruments.hidex),
+    "magellan": _magellan,
     "kaleido": _of_instrument(instruments.kaleido),
     "softmax": _of_instrument(instruments.softmax),
 }
@@ -219,7 +257,9 @@ def sniff_format(path: str | Path) -> str:
     """The format of an export, from its first lines. Raises InputError where none fits."""
     with contextlib.suppress(OSError):
         if Path(path).read_bytes()[:2] == b"PK":
-            return "xlsx_grid"
+            sheets = read_workbook(path).values()
+            known = any(_magellan_heading(lines) is not None for lines in sheets)
+            return "magellan" if known else "xlsx_grid"
     lines = read_lines(path)
     first = next((line.strip().lower() for line in lines if line.strip()), "")
     for start, format in _SIGNATURES:

@@ -106,6 +106,8 @@ def dose_response(case: dict) -> list[str]:
     model = settings["model"]
     weighted = "weighted least squares (noise in proportion to the count)"
     squares = weighted if settings["weights"] == "relative" else "least squares"
+    if settings["robust"]:
+        squares += ", wells far from the curve bounded by Tukey's bisquare,"
     outliers = "left out of" if settings["exclude_outlier_wells"] else "flagged and kept in"
     return [
         "Counts were turned into percent of the stimulated control without drug, after subtraction of the "
@@ -114,7 +116,10 @@ def dose_response(case: dict) -> list[str]:
         "The absolute IC50 is the dose at which the fitted curve is half of its value without drug, the relative IC50 the fitted midpoint between "
         "the curve's own plateaus; the two differ where the drug does not inhibit fully. An IC50 beyond the "
         "doses tested is given as a bound, one that the doses do not determine is not given. Intervals "
-        f"({wording.percent(settings['level'])}) are from the profile likelihood. Imax is the inhibition at the "
+        f"({wording.percent(settings['level'])}) are from the profile likelihood"
+        + (", of large-sample kind after the robust fit" if settings["robust"] else "")
+        + ". An IC50 is given by the rules of Sebaugh 2011: with two doses beyond each bend (relative) or on "
+        "either side of 50 % (absolute). Imax is the inhibition at the "
         "highest dose tested, or that of the fitted lower plateau, as named.",
         "Curves after the first infusion are compared with the curve through the subject's baseline plates "
         "by the ratio of their IC50, an extra-sum-of-squares F test and the difference of AICc. Replicate "

@@ -630,6 +630,8 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
             "weights": "relative",
             "level": 0.95,
             "exclude_outlier_wells": False,
+            "robust": False,
+            "on_failed_plate": "keep",
         },
         "longitudinal": {"level": 0.95},
     }

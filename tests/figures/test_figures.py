@@ -10,7 +10,6 @@ import pytest
 from example_tables import TRICKY, draw, example
 
 from immunotrace.figures import FIGURES, lineage, style
-from immunotrace.figures import steroid_sensitivity as steroid
 from immunotrace.figures.groups import read_tables
 from immunotrace.tables import read_tsv, write_tsv
 
@@ -149,19 +148,6 @@ def test_quadrants_follow_the_axes(x, y):
     # Switched memory is CD27+ IgD- whichever marker is on the x axis.
     right, upper = lineage._quadrants(x, y)["switched memory"]
     assert {x: right, y: upper} == {"CD27": True, "IgD": False}
-
-
-@pytest.mark.parametrize(
-    ("reason", "expected"),
-    [
-        ("> 250 ng/ml: the fitted curve stays above 50 % of control at the top dose", (">", 250.0)),
-        ("< 0.1 ng/ml: the fitted curve is below 50 % of control", ("<", 0.1)),
-        ("> 1,000 nM", (">", 1000.0)),
-        (None, (">", 99.0)),
-    ],
-)
-def test_bound_of_a_censored_ic50(reason, expected):
-    assert steroid._bound({"call": "censored", "reason": reason, "top_dose": 99.0}) == expected
 
 
 def test_censored_ic50_is_drawn_as_a_bound(full):
