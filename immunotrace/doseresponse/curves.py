@@ -187,7 +187,8 @@ def _curves_table(
     risen = [""] * len(plates)
     if model.name == "four_parameter":
         for i, (p, difference) in enumerate(zip(*hormesis(curves, found), strict=True)):
-            if p < 1 - level and difference < 0:
+            # Over all curves of the table together: chance alone would find it in one of twenty.
+            if p * len(plates) < 1 - level and difference < 0:
                 risen[i] = (
                     "hormesis: the response first rises with the dose (Brain-Cousens model, F test "
                     f"p = {p:.2g}); an IC50 of a falling curve does not describe that"

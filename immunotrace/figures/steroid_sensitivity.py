@@ -446,7 +446,10 @@ def draw_residuals(data: pd.DataFrame) -> Figure:
                     zorder=0.5,
                 )
             _draw_residual_points(axis, places, part, shown)
-    style.key(made.figure, style.role_handles(data))
+    handles = style.role_handles(data)
+    for handle in handles:
+        handle.set_linestyle("none")
+    style.key(made.figure, handles)
     return made.figure
 
 

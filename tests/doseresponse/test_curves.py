@@ -324,6 +324,6 @@ def test_hormesis_is_suggested_where_it_is_and_seldom_where_it_is_not():
     there = fitted(*many(10, lambda seed: rising(seed, 6)))[0]
     assert there["suggestion"].str.startswith("hormesis").sum() >= 9
     absent = fitted(*many(60, lambda seed: rising(seed, 0)))[0]
-    # 5 % by design, halved by the sign and cut by AICc: at most 5 of 60
-    assert absent["suggestion"].str.startswith("hormesis").sum() <= 5
+    # in any of 60 curves in 5 % of such tables, halved by the sign
+    assert not absent["suggestion"].str.startswith("hormesis").any()
     assert absent["absolute_ic50"].notna().all()
