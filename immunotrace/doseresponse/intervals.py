@@ -24,7 +24,8 @@ from immunotrace.doseresponse.models import (
 
 _FARTHEST = np.log(100)  # a bound farther than this factor from the tested doses counts as open
 _MAX_EVALUATIONS = 30
-_SEARCH_TOLERANCE = 1e-6  # of t, and of the log dose
+_SEARCH_TOLERANCE = 1e-6  # of t
+_SEARCH_WIDTH = 1e-4  # of the log dose, where the profile jumps
 _SEARCH_ITERATIONS = 30  # of each fit at such an evaluation
 _SEARCH_CONVERGED = 1e-10  # as `tolerance` of `refit`
 _DIRECT_ITERATIONS = 5, 4, 8  # those that need more go on together
@@ -214,7 +215,7 @@ def _searched_bounds(model, groups, best, places, at, index, side, wanted, dista
         theta[:, inner], tangent[:, inner] = step.theta[:, below], along[:, below]
         inside[inner], outside[outer] = distance[inner], distance[outer]
         here, there = inside[active], outside[active]
-        met = there <= here + _SEARCH_TOLERANCE
+        met = there <= here + _SEARCH_WIDTH
         # Short of the target they meet where the fit outside was no optimum, or at a jump: look.
         doubtful = met & (root < -1e-3 * wanted[active])
         outside[active[doubtful]] = there[doubtful] = np.inf
@@ -224,7 +225,7 @@ def _searched_bounds(model, groups, best, places, at, index, side, wanted, dista
         usable = (newton > here) & (newton < there) & ~(slow & np.isfinite(there))
         last_root[active] = root
         following = np.where(usable, np.minimum(newton, 1.5 * here + 1), halfway)
-        following[doubtful] = here[doubtful] + 10 * _SEARCH_TOLERANCE
+        following[doubtful] = here[doubtful] + 2 * _SEARCH_WIDTH
         distance[active] = np.minimum(following, room[active])
         active = active[~(found | open_end | (met & ~doubtful))]
     bound[active] = inside[active]
