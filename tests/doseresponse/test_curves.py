@@ -6,6 +6,7 @@ import pytest
 
 from immunotrace.doseresponse.curves import CONTRAST_COLUMNS, fit_curves
 from immunotrace.errors import InputError
+from immunotrace.longitudinal import measurements
 
 DOSES = np.repeat(np.geomspace(0.05, 250, 10), 3)
 SETTINGS = {"level": 0.95, "weights": "constant"}
@@ -95,6 +96,13 @@ def test_a_bound_has_its_side_and_dose():
     assert list(curves["bound"]) == [">", "<", ""]
     assert curves["bound_dose"].tolist()[:2] == pytest.approx([250, 0.05], rel=1e-12)
     assert np.isnan(curves["bound_dose"].iloc[2])
+
+
+def test_a_bound_below_the_lowest_dose_is_never_taken_for_the_top_dose():
+    curves = tables_of(plate("p", 0, 4.0, bottom=60), plate("q", 1, 0.02, bottom=5))["curves"]
+    values = measurements(None, None, curves)
+    absolute = values[values["measurement"] == "absolute_ic50"]
+    assert absolute[["day", "value", "bound"]].to_numpy().tolist() == [[0, 250, ">"]]
 
 
 def test_inhibition_at_the_top_dose_has_an_interval_and_a_flat_curve_a_bound_of_it():

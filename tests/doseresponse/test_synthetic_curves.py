@@ -23,7 +23,7 @@ def wells_of(entry, exclude_outliers=False) -> pd.DataFrame:
     wells = pd.DataFrame(
         dict(
             plate=entry["id"], well=[f"W{i}" for i in range(dose.size)], subject=entry["id"],
-            role="patient", day=0, drug="methylprednisolone", dose=dose, dose_unit="ng/ml",
+            role="patient", day=int(entry["id"][-2:]), drug="methylprednisolone", dose=dose, dose_unit="ng/ml",
             well_role=np.where(dose > 0, "sample", "control"),
             value=np.array(entry["data"]["response"], float), readout="cpm",
         )
