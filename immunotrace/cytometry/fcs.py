@@ -10,7 +10,7 @@ Sources: FCS 2.0 (Cytometry 1990; 11:323), FCS 3.0 (Cytometry 1997; 28:118), FCS
 import difflib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +58,8 @@ class FcsFile:
     events: (n_events, n_channels), read-only, on the linear scale: integers masked by $PnR, $PnE
     decoded, divided by $PnG, the channel named Time in seconds by $TIMESTEP (its gain does not
     count), as FlowKit does. float32 for $DATATYPE F (rounded once where scaled) and for unscaled
-    integers of up to 24 bits, else float64.
+    integers of up to 24 bits, else float64. Integers stay as the file has them and are made linear
+    where they are asked for: see StoredIntegers.
     """
 
     path: str
@@ -67,7 +68,7 @@ class FcsFile:
     channels: tuple[str, ...]
     labels: tuple[str, ...]
     ranges: np.ndarray
-    events: np.ndarray
+    events: "np.ndarray | StoredIntegers"
     notes: tuple[str, ...]
 
     @cached_property
@@ -96,8 +97,7 @@ class FcsFile:
 
 
 def read_fcs(path: str | Path, dataset: int | None = None) -> FcsFile:
-    """Read one data set of an FCS file into memory, in about its size (integers: 4 or 8 bytes a
-    value).
+    """Read one data set of an FCS file into memory, in its size and some blocks of a few MB.
 
     dataset: its number from 1, needed only where the file has several. Raises InputError.
     """
@@ -175,7 +175,7 @@ def _read_events(handle: BinaryIO, path: str, data: DataSet) -> FcsFile:
     read = _read_integers if kind == "I" else _read_floats
     events = read(handle, rows, parameters, _is_big_endian(data))
     ranges = np.array([parameter.range for parameter in parameters])
-    events.flags.writeable = ranges.flags.writeable = False
+    ranges.flags.writeable = False
     channels = tuple(data.keywords.get(f"$P{number}N", f"P{number}") for number in numbers)
     return FcsFile(
         path=path,
@@ -295,25 +295,101 @@ def _read_floats(
     if not dtype.isnative:
         events = events.byteswap(inplace=True).view(dtype.newbyteorder())
     for block in _blocks(events):
-        _scale(block, parameters)
+        for column, parameter in enumerate(parameters):
+            if parameter.is_scaled:
+                with np.errstate(over="ignore", invalid="ignore"):  # the notes tell of such values
+                    block[:, column] = parameter.linear(block[:, column])
+    events.flags.writeable = False
     return events
 
 
 def _read_integers(
     handle: BinaryIO, rows: int, parameters: list[_Parameter], big_endian: bool
-) -> np.ndarray:
-    widths = [parameter.bits for parameter in parameters]
-    # Bits above the range may hold anything; FCS 3.0 (3.3, $PnR) asks for a mask.
-    used = [min(p.bits, int(p.range - 1).bit_length()) for p in parameters]
-    masks = np.array([(1 << bits) - 1 for bits in used], np.uint64)
-    fits_float32 = max(used) <= 24 and not any(p.is_scaled for p in parameters)
-    events = np.empty((rows, len(widths)), np.float32 if fits_float32 else np.float64)
-    for block in _blocks(events):
-        raw = np.fromfile(handle, np.uint8, (len(block) * sum(widths) + 7) // 8)
-        stored = _unpack(raw, len(block), widths, big_endian)
-        block[...] = stored & masks.astype(stored.dtype)
-        _scale(block, parameters)
-    return events
+) -> "StoredIntegers":
+    size = (rows * sum(parameter.bits for parameter in parameters) + 7) // 8
+    return StoredIntegers(np.fromfile(handle, np.uint8, size), rows, parameters, big_endian)
+
+
+class StoredIntegers:
+    """Integer events as the file has them, (n_events, n_channels); linear values where asked for.
+
+    `events[rows, columns]` is an array of `dtype`, computed at once and not kept; rows are a slice,
+    booleans or numbers, columns a number, a slice or a list.
+    """
+
+    def __init__(
+        self, raw: np.ndarray, rows: int, parameters: Sequence[_Parameter], big_endian: bool
+    ) -> None:
+        self._raw, self._parameters, self._big_endian = raw, parameters, big_endian
+        self._widths = [parameter.bits for parameter in parameters]
+        # Bits above the range may hold anything; FCS 3.0 (3.3, $PnR) asks for a mask.
+        used = [min(p.bits, int(p.range - 1).bit_length()) for p in parameters]
+        self._masks = np.array([(1 << bits) - 1 for bits in used], np.uint64)
+        plain = max(used) <= 24 and not any(p.is_scaled for p in parameters)
+        self.dtype = np.dtype(np.float32 if plain else np.float64)
+        self.shape = (rows, len(parameters))
+        self._tables: dict[int, np.ndarray] = {}
+        for column, (p, bits) in enumerate(zip(parameters, used, strict=True)):
+            if p.decades and bits <= 16:  # looking up is quicker than a power of 10 an event
+                with np.errstate(over="ignore", invalid="ignore"):
+                    self._tables[column] = p.linear(np.arange(1 << bits))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def __getitem__(self, key) -> np.ndarray:
+        rows, column = key if isinstance(key, tuple) else (key, slice(None))
+        if isinstance(column, int | np.integer):
+            return self._pick(rows, [int(column)])[:, 0]
+        return self._pick(rows, list(np.arange(self.shape[1])[column]))
+
+    def _pick(self, rows, columns: list[int]) -> np.ndarray:
+        if isinstance(rows, slice):
+            begin, end, step = rows.indices(len(self))
+            if step != 1:
+                return self._pick(np.arange(begin, end, step), columns)
+            out = np.empty((max(0, end - begin), len(columns)), self.dtype)
+            for start, stored in self._stored(begin, end):
+                low, high = max(begin, start), min(end, start + len(stored))
+                out[low - begin : high - begin] = self._linear(
+                    stored[low - start : high - start], columns
+                )
+            return out
+        numbers = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
+        out = np.empty((len(numbers), len(columns)), self.dtype)
+        order = np.argsort(numbers, kind="stable")
+        done = 0
+        for start, stored in self._stored(0, len(self)):
+            until = int(np.searchsorted(numbers, start + len(stored), sorter=order))
+            at = order[done:until]
+            out[at] = self._linear(stored[numbers[at] - start], columns)
+            done = until
+        return out
+
+    def _stored(self, begin: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Blocks of integers (k, n_channels) that hold the rows, with the number of their first."""
+        step, bits = _block_rows(self.shape[1]), sum(self._widths)
+        for start in range(begin - begin % step, end, step):
+            rows = min(step, len(self) - start)
+            raw = self._raw[start * bits // 8 : ((start + rows) * bits + 7) // 8]
+            yield start, _unpack(raw, rows, self._widths, self._big_endian)
+
+    def _linear(self, stored: np.ndarray, columns: list[int]) -> np.ndarray:
+        out = np.empty((len(stored), len(columns)), self.dtype)
+        for at, column in enumerate(columns):
+            values = stored[:, column] & self._masks[column].astype(stored.dtype)
+            parameter = self._parameters[column]
+            if column in self._tables:
+                out[:, at] = self._tables[column][values]
+            elif parameter.is_scaled:
+                with np.errstate(over="ignore", invalid="ignore"):  # the notes tell of such values
+                    out[:, at] = parameter.linear(values)
+            else:
+                out[:, at] = values
+        return out
 
 
 def _unpack(raw: np.ndarray, rows: int, widths: list[int], big_endian: bool) -> np.ndarray:
@@ -337,16 +413,13 @@ def _unpack(raw: np.ndarray, rows: int, widths: list[int], big_endian: bool) -> 
     return values
 
 
-def _scale(block: np.ndarray, parameters: list[_Parameter]) -> None:
-    for column, parameter in enumerate(parameters):
-        if parameter.is_scaled:
-            with np.errstate(over="ignore", invalid="ignore"):  # the notes tell of such values
-                block[:, column] = parameter.linear(block[:, column])
+def _block_rows(channels: int) -> int:
+    """A multiple of 8, so that packed bits end with a byte."""
+    return 8 * max(1, BLOCK_VALUES // (8 * channels))
 
 
-def _blocks(events: np.ndarray) -> Iterator[np.ndarray]:
-    """Views of rows; a multiple of 8 of them, so that packed bits end with a byte."""
-    step = 8 * max(1, BLOCK_VALUES // (8 * events.shape[1]))
+def _blocks(events: "np.ndarray | StoredIntegers") -> Iterator[np.ndarray]:
+    step = _block_rows(events.shape[1])
     return (events[start : start + step] for start in range(0, len(events), step))
 
 

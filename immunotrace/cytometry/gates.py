@@ -1,4 +1,4 @@
-"""Gating strategies from three sources, and the one engine (FlowKit) that applies them.
+"""Gating strategies from three sources, and the one engine that applies them.
 
 Sources: a Gating-ML 2.0 document (Spidlen et al. 2015, Cytometry A 87A:683), a FlowJo 10 workspace,
 and a template of data-driven gates (`immunotrace.cytometry.template`), which is placed on the data
@@ -15,7 +15,7 @@ import difflib
 import io
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -25,6 +25,8 @@ import flowkit as fk
 import numpy as np
 from lxml import etree
 
+from immunotrace.cytometry.engine import Membership, gate_events, uncovered
+from immunotrace.cytometry.events import Events
 from immunotrace.cytometry.fcs import FcsFile, Spillover
 from immunotrace.cytometry.template import PlacedGate
 from immunotrace.errors import InputError
@@ -319,7 +321,7 @@ def column_of(fcs: FcsFile, name: str) -> int | None:
 
 
 class EventTable:
-    """Events in memory, with what FlowKit's engine asks of an fk.Sample.
+    """Events in memory, with what the engine and FlowKit's ask of an fk.Sample.
 
     fk.Sample itself takes an array only by way of a temporary file of 32-bit numbers, and a path
     only by reading it again with a reader that is less strict than ours.
@@ -329,7 +331,7 @@ class EventTable:
         self,
         name: str,
         fcs: FcsFile,
-        events: np.ndarray,
+        events,
         spillover: Spillover | None,
         flowjo_names: bool = False,
     ) -> None:
@@ -339,46 +341,62 @@ class EventTable:
         """
         self.id = name
         self.event_count = len(events)
+        self.channels = list(fcs.channels)
         self.pnn_labels = [c.replace("/", "_") if flowjo_names else c for c in fcs.channels]
         self.pns_labels = list(fcs.labels)
+        self.spillover = spillover
         self.fluoro_indices = list(range(len(fcs.channels)))
         self.null_channels = [
             c for c in fcs.channels if spillover is None or c not in spillover.channels
         ]
-        self._events = np.asarray(events, float)
-        self._metadata = {}
-        if spillover is not None:
-            numbers = [repr(float(value)) for value in spillover.matrix.ravel()]
-            self._metadata["spillover"] = ",".join(
-                [str(len(spillover.channels)), *spillover.channels, *numbers]
-            )
+        self._events = events if isinstance(events, Events) else Events(events)
 
     def __repr__(self) -> str:
         return self.id
 
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The events in order, in blocks (up to BLOCK_ROWS, channels)."""
+        return self._events.blocks()
+
     def get_metadata(self) -> dict[str, str]:
-        return self._metadata
+        if self.spillover is None:
+            return {}
+        numbers = [repr(float(value)) for value in self.spillover.matrix.ravel()]
+        fields = [str(len(self.spillover.channels)), *self.spillover.channels, *numbers]
+        return {"spillover": ",".join(fields)}
 
     def get_events(self, source: str = "raw") -> np.ndarray:
-        return self._events
+        return np.asarray(self._events)
 
     def get_channel_index(self, label: str) -> int:
         return self.pnn_labels.index(label)
 
 
-def apply_gates(gating: Gating, table: EventTable) -> dict[str, np.ndarray]:
+def apply_gates(gating: Gating, table: EventTable) -> Membership:
     """Which events each population holds: population path -> boolean (events,), parents first.
 
-    Raises InputError where a gate's channel or transform is not there.
+    Strategies that `immunotrace.cytometry.engine` does not cover go to FlowKit, which the log and
+    `left_to_flowkit` of the result say. Raises InputError where a gate's channel or transform is
+    not there.
     """
-    strategy = gating.strategy
+    reasons = "; ".join(uncovered(gating.strategy))
     try:
-        results = strategy.gate_sample(table, cache_events=True)
-    except (LookupError, ValueError, fk.exceptions.FlowKitException) as error:
+        if not reasons:
+            return gate_events(gating.strategy, gating.populations, table)
+        _log.warning("%s: gates are applied by FlowKit: %s", table.id, reasons)
+        return apply_gates_with_flowkit(gating, table, reasons)
+    except (LookupError, ValueError, NotImplementedError, fk.exceptions.FlowKitException) as error:
         raise InputError(
             f"{table.id}: its gates cannot be applied: {error}. Its channels are "
             f"{', '.join(table.pnn_labels)}"
         ) from error
+
+
+def apply_gates_with_flowkit(gating: Gating, table: EventTable, reasons: str = "") -> Membership:
+    """The same by FlowKit: for what the engine does not cover, and to compare with."""
+    strategy = gating.strategy
+    try:
+        results = strategy.gate_sample(table, cache_events=True)
     finally:
         strategy.clear_cache()
     masks = {}
@@ -391,18 +409,22 @@ def apply_gates(gating: Gating, table: EventTable) -> dict[str, np.ndarray]:
         else:
             entry = results._raw_results[key[-1], "/".join(owner)]
         masks[population] = np.asarray(entry["events"], bool)
-    return masks
+    membership = Membership(list(masks), reasons)
+    membership.add_block(table.event_count, masks)
+    return membership
 
 
-def workspace_compensation(gating: Gating, table: EventTable) -> np.ndarray:
-    """Events (n, channels) compensated with the matrix of the workspace. Raises InputError."""
+def workspace_spillover(gating: Gating, table: EventTable) -> Spillover:
+    """The matrix of the workspace, with the file's channel names. Raises InputError."""
     matrices = list(gating.strategy.comp_matrices.values())
     if len(matrices) != 1:
         raise InputError(
             f"{table.id}: the panel says `compensation: workspace`, but the workspace has "
             f"{len(matrices)} compensation matrices for it; use `compensation: none` or `fcs`"
         )
-    return matrices[0].apply(table)
+    names = dict(zip(table.pnn_labels, table.channels, strict=True))
+    channels = tuple(names.get(detector, detector) for detector in matrices[0].detectors)
+    return Spillover(channels, np.asarray(matrices[0].matrix), f"{table.id}: workspace matrix")
 
 
 def rectangle_pairs(gating: Gating) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from immunotrace.cytometry.fcs import FcsFile, compensate
+from immunotrace.cytometry.events import Events
+from immunotrace.cytometry.fcs import FcsFile
 from immunotrace.errors import InputError
 
 
@@ -35,7 +36,7 @@ def read_kept(path: str | Path) -> dict[str, np.ndarray]:
     return {str(name): part for name, part in zip(names, parts, strict=True)}
 
 
-def compensated_events(fcs: FcsFile, keep: np.ndarray, panel: Mapping[str, Any]) -> np.ndarray:
+def compensated_events(fcs: FcsFile, keep: np.ndarray, panel: Mapping[str, Any]) -> Events:
     """The kept events (n, channels) on the linear scale, compensated by the file's matrix if wanted.
 
     `compensation: workspace` is left to the gates' reader. Raises InputError where the panel wants
@@ -46,12 +47,11 @@ def compensated_events(fcs: FcsFile, keep: np.ndarray, panel: Mapping[str, Any])
             f"{fcs.path}: has {len(fcs.events)} events, but quality control saw {len(keep)}; the "
             "file has changed since: run the pipeline again"
         )
-    events = fcs.events[keep]
     if panel.get("compensation", "fcs") != "fcs":
-        return np.asarray(events, float)
+        return Events(fcs.events, keep)
     if fcs.spillover is None:
         raise InputError(
             f"{fcs.path}: the panel says `compensation: fcs`, but the file has no $SPILLOVER; give "
             "`compensation: none` if its values are compensated already"
         )
-    return compensate(events, fcs.channels, fcs.spillover)
+    return Events(fcs.events, keep, fcs.channels, fcs.spillover)

@@ -107,6 +107,7 @@ class GateSource:
         biexponential scale has no counterpart in Gating-ML: the folder gets a line that says so.
         """
         from immunotrace.cytometry import gates
+        from immunotrace.cytometry.events import Events
         from immunotrace.cytometry.panel import compensated_events, marker_channels
         from immunotrace.cytometry.template import place
 
@@ -114,7 +115,8 @@ class GateSource:
         compensation = self.panel.get("compensation", "fcs")
         spillover = fcs.spillover if compensation == "fcs" else None
         events = compensated_events(fcs, keep, self.panel)
-        table = gates.EventTable(name, fcs, fcs.events[keep], spillover, self.kind == "flowjo")
+        raw = Events(fcs.events, keep)
+        table = gates.EventTable(name, fcs, raw, spillover, self.kind == "flowjo")
         if self.kind == "template":
             placement = place(self.template, fcs, events, marker_channels(self.panel), thresholds)
             document = gates.placed_document(placement.gates, self.scale, compensation == "fcs")
@@ -125,7 +127,8 @@ class GateSource:
             gating = self.workspace.gating(fcs, row.get("workspace_sample"))
             document = None
             if compensation == "workspace":
-                events = gates.workspace_compensation(gating, table)
+                matrix = gates.workspace_spillover(gating, table)
+                events = Events(fcs.events, keep, fcs.channels, matrix)
         if folder is not None and document is not None:
             (folder / f"{name}.xml").write_bytes(document)
         elif folder is not None:

@@ -52,7 +52,7 @@ def parse_spillover(text: str, file_channels: Sequence[str], where: str) -> Spil
         names = [by_number[name] for name in names]
     rows = [fields[start : start + size] for start in range(1 + size, len(fields), size)]
     spillover = _checked(names, rows, where)
-    _positions(spillover, file_channels)
+    matrix_columns(spillover, file_channels)
     return spillover
 
 
@@ -103,8 +103,8 @@ def compensate(events: np.ndarray, channels: Sequence[str], spillover: Spillover
     Raises InputError where the events lack a channel or have it twice, and where the matrix cannot
     be inverted in a meaningful way.
     """
-    columns = _positions(spillover, channels)
-    inverse = _inverse(spillover)
+    columns = matrix_columns(spillover, channels)
+    inverse = spillover_inverse(spillover)
     with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity stay such, see above
         result = np.array(events, dtype=np.float64)
         for start in range(0, len(result), BLOCK_ROWS):
@@ -113,7 +113,8 @@ def compensate(events: np.ndarray, channels: Sequence[str], spillover: Spillover
     return result
 
 
-def _inverse(spillover: Spillover) -> np.ndarray:
+def spillover_inverse(spillover: Spillover) -> np.ndarray:
+    """The inverse of the matrix, float64 (n, n). Raises InputError where it has no meaningful one."""
     matrix, size = np.asarray(spillover.matrix, dtype=np.float64), len(spillover.channels)
     if matrix.shape != (size, size) or not np.isfinite(matrix).all():
         raise InputError(
@@ -150,7 +151,8 @@ def _checked(names: Sequence[str], rows: Sequence[Sequence[str]], source: str) -
     return Spillover(tuple(names), matrix, source)
 
 
-def _positions(spillover: Spillover, channels: Sequence[str]) -> list[int]:
+def matrix_columns(spillover: Spillover, channels: Sequence[str]) -> list[int]:
+    """The column of each channel of the matrix among `channels`. Raises InputError."""
     channels = list(channels)
     for name in spillover.channels:
         if channels.count(name) != 1:

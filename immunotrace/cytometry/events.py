@@ -1,0 +1,103 @@
+"""Events of a file that are wanted, compensated where asked for, without a second copy of the file."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from immunotrace.cytometry.spillover import Spillover, matrix_columns, spillover_inverse
+
+BLOCK_ROWS = 1 << 15  # a few MB: stays in the cache of a core
+
+
+class Events:
+    """Rows of a table of events on the linear scale, worked on in blocks.
+
+    `stored` is (n_events, n_channels), an array or what `read_fcs` returns; `keep`, a boolean for
+    each, says which of them are meant. With `spillover` its channels are compensated. Can be used
+    like the float64 array (n, channels) that it stands for: `events[:, 3]`, `events[mask]`,
+    `events[rows, 3]`, `len(events)`; each computes what is asked for and keeps nothing.
+    """
+
+    def __init__(
+        self,
+        stored,
+        keep: np.ndarray | None = None,
+        channels: Sequence[str] = (),
+        spillover: Spillover | None = None,
+    ) -> None:
+        """`channels` are the names of the columns; only a spillover matrix needs them.
+
+        Raises InputError where the matrix names other channels or cannot be inverted.
+        """
+        self._stored = stored
+        self._keep = None if keep is None or keep.all() else keep
+        self._columns: list[int] = []
+        if spillover is not None:
+            self._columns = matrix_columns(spillover, channels)
+            self._inverse = spillover_inverse(spillover)
+        count = len(stored) if self._keep is None else int(np.count_nonzero(self._keep))
+        self.shape = (count, stored.shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The rows in order, (up to BLOCK_ROWS, n_channels), not compensated."""
+        for start in range(0, len(self._stored), BLOCK_ROWS):
+            block = self._stored[start : start + BLOCK_ROWS]
+            if self._keep is not None:
+                rows = np.flatnonzero(self._keep[start : start + BLOCK_ROWS])
+                block = block.take(rows, axis=0)
+            yield block
+
+    def columns(self, wanted: Sequence[int], inside: np.ndarray | None = None) -> np.ndarray:
+        """Columns as rows: float64 (len(wanted), n) of the events where `inside` (n,) is true."""
+        count = len(self) if inside is None else int(np.count_nonzero(inside))
+        out = np.empty((len(wanted), count))
+        seen = done = 0
+        for block in self.blocks():
+            here = block
+            if inside is not None:
+                here = block.take(np.flatnonzero(inside[seen : seen + len(block)]), axis=0)
+            out[:, done : done + len(here)] = self._linear(here, wanted)
+            seen, done = seen + len(block), done + len(here)
+        return out
+
+    def _linear(self, block: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+        out = np.empty((len(wanted), len(block)))
+        mixed = [(at, self._columns.index(c)) for at, c in enumerate(wanted) if c in self._columns]
+        for at, column in enumerate(wanted):
+            if column not in self._columns:
+                out[at] = block[:, column]
+        if mixed:
+            at, positions = (list(part) for part in zip(*mixed, strict=True))
+            out[at] = unmixed(block, self._columns, self._inverse[:, positions])
+        return out
+
+    def __getitem__(self, key) -> np.ndarray:
+        rows, column = key if isinstance(key, tuple) else (key, slice(None))
+        numbers = range(self.shape[1])[column]
+        wanted = [numbers] if isinstance(numbers, int) else list(numbers)
+        if isinstance(rows, np.ndarray) and rows.dtype == bool:
+            out = self.columns(wanted, rows)
+        elif isinstance(rows, slice) and rows == slice(None):
+            out = self.columns(wanted)
+        else:
+            stored = np.arange(len(self))[rows]
+            if self._keep is not None:
+                stored = np.flatnonzero(self._keep)[rows]
+            out = self._linear(self._stored[np.atleast_1d(stored)], wanted)
+        return out[0] if isinstance(numbers, int) else out.T
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self.columns(range(self.shape[1])).T, dtype)
+
+
+def unmixed(block: np.ndarray, columns: Sequence[int], inverse: np.ndarray) -> np.ndarray:
+    """Compensated values of a block: float64 (columns of `inverse`, rows).
+
+    `columns` are those of the matrix in `block`; `inverse` is (len(columns), k), k columns of the
+    inverse of the spillover matrix.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity stay such
+        return inverse.T @ block[:, columns].astype(np.float64).T
