@@ -19,7 +19,7 @@ import numpy as np
 from flowutils import gating
 
 from immunotrace.cytometry.events import unmixed
-from immunotrace.cytometry.logicle import Logicle
+from immunotrace.cytometry.logicle import logicle_scale
 from immunotrace.cytometry.spillover import Spillover, matrix_columns, spillover_inverse
 
 Key = tuple[str, ...]
@@ -74,10 +74,10 @@ class Membership(Mapping[str, np.ndarray]):
         return len(self._bits)
 
 
-def uncovered(strategy: fk.GatingStrategy) -> list[str]:
-    """What of a strategy this engine does not cover, in words; empty if it covers all."""
+def uncovered(strategy: fk.GatingStrategy, gates: Mapping[Key, Any]) -> list[str]:
+    """What of a strategy with these gates the engine does not cover, in words; empty if it does."""
     found = []
-    for key, gate in _gates(strategy).items():
+    for key, gate in gates.items():
         name = "/".join(key)
         if type(gate) not in _GATES:
             found.append(f"gate {name} is a {type(gate).__name__}")
@@ -95,15 +95,18 @@ def uncovered(strategy: fk.GatingStrategy) -> list[str]:
 
 
 def gate_events(
-    strategy: fk.GatingStrategy, populations: Mapping[Key, str], table: Any
+    strategy: fk.GatingStrategy,
+    gates: Mapping[Key, Any],
+    populations: Mapping[Key, str],
+    table: Any,
 ) -> Membership:
-    """Apply a strategy to a table of events (`immunotrace.cytometry.gates.EventTable`).
+    """Apply a strategy, with its `gates_by_path`, to an `immunotrace.cytometry.gates.EventTable`.
 
     `populations` maps gate paths (without "root") to the names in the result. Raises LookupError
-    where the table lacks a channel, KeyError where the strategy lacks a reference, InputError where
-    a matrix cannot be inverted.
+    where the table lacks a channel or the strategy a reference, InputError where a matrix cannot be
+    inverted.
     """
-    plan = _Plan(strategy, table)
+    plan = _Plan(strategy, gates, table)
     membership = Membership(list(populations.values()))
     for block in table.blocks():
         masks = plan.masks(block)
@@ -111,8 +114,8 @@ def gate_events(
     return membership
 
 
-def _gates(strategy: fk.GatingStrategy) -> dict[Key, Any]:
-    """The gate of each path; single quadrants have none."""
+def gates_by_path(strategy: fk.GatingStrategy) -> dict[Key, Any]:
+    """The gate of each path (without "root"); single quadrants have none."""
     found = {}
     for name, ancestors in strategy.get_gate_ids():
         try:
@@ -143,13 +146,21 @@ class _Population:
         if parent is not None and parent.rows is not None:
             self.rows = parent.rows.take(inside)
         self._columns: dict[Any, np.ndarray] = {}
-        self._bounds: dict[Any, tuple[float, float]] = {}
+        self._bounds: dict[_Column, tuple[float, float]] = {}
+        self._reached: dict[tuple[_Column, int], np.ndarray] = {}
+        self._places: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.block) if self.rows is None else len(self.rows)
 
-    def _holds(self, key) -> bool:
-        return key in self._columns or (self.parent is not None and self.parent._holds(key))
+    def _places_in(self, ancestor: "_Population") -> np.ndarray:
+        """Where these events are among those of an ancestor."""
+        if ancestor is self.parent:
+            return self.inside
+        if id(ancestor) not in self._places:
+            places = self.parent._places_in(ancestor).take(self.inside)
+            self._places[id(ancestor)] = places
+        return self._places[id(ancestor)]
 
     def values(self, column: _Column) -> np.ndarray:
         """Linear values, float64 (n,)."""
@@ -157,12 +168,21 @@ class _Population:
 
     def bounds(self, column: _Column) -> tuple[float, float]:
         """Numbers that no value of the column is beyond; NaN where there is a NaN."""
-        if column not in self._bounds:
-            if self.parent is not None and column in self.parent._bounds:
-                return self.parent._bounds[column]
-            values = self.values(column)
-            self._bounds[column] = (values.min(initial=np.inf), values.max(initial=-np.inf))
+        population = self
+        while population is not None:
+            if column in population._bounds:
+                return population._bounds[column]
+            population = population.parent
+        values = self.values(column)
+        self._bounds[column] = values.min(initial=np.inf), values.max(initial=-np.inf)
         return self._bounds[column]
+
+    def reached(self, column: _Column, edge: "_Edge") -> np.ndarray:
+        """Which values are at the edge or above; not to be changed."""
+        key = column, id(edge)
+        if key not in self._reached:
+            self._reached[key] = edge.reached(self.values(column))
+        return self._reached[key]
 
     def shown(self, column: _Column, transform: str | None) -> np.ndarray:
         """Values on the scale of a transform, float64 (n,)."""
@@ -172,10 +192,13 @@ class _Population:
 
     def _values(self, key, compute: Callable) -> np.ndarray:
         if key not in self._columns:
-            if self.parent is not None and self.parent._holds(key):
-                self._columns[key] = self.parent._values(key, compute).take(self.inside)
-            else:
+            ancestor = self.parent
+            while ancestor is not None and key not in ancestor._columns:
+                ancestor = ancestor.parent
+            if ancestor is None:
                 compute(key)
+            else:
+                self._columns[key] = ancestor._columns[key].take(self._places_in(ancestor))
         return self._columns[key]
 
     def _compute(self, column: _Column) -> None:
@@ -227,26 +250,26 @@ def _apply(transform, values: np.ndarray) -> np.ndarray:
         return transform.apply(values.reshape(-1, 1)).reshape(-1)
 
 
-def _domain(transform) -> tuple[float, float, float]:
-    """Where a transform rises (or stands still) and has no NaN, and the unit of its rounding."""
+def _domain(transform) -> tuple[float, float]:
+    """Where a transform rises (or stands still) and has no NaN."""
+    if transform is None:
+        return -np.inf, np.inf
     if isinstance(transform, fk.transforms.LogTransform):
-        return 1e-300, 1e300, 0.0
-    if isinstance(transform, fk.transforms.WSPLogTransform):
-        return -1e300, 1e300, transform.offset
-    if isinstance(transform, fk.transforms.WSPBiexTransform):
-        return -1e300, 1e300, transform.max_value
+        return 1e-300, 1e300
+    if isinstance(transform, fk.transforms.WSPLogTransform | fk.transforms.WSPBiexTransform):
+        return -1e300, 1e300
     # Of logicle and hyperlog FlowUtils knows no solution where values are absurd.
-    top = abs(transform.param_t)
-    return -1e9 * top, 1e9 * top, top
+    return -1e9 * abs(transform.param_t), 1e9 * abs(transform.param_t)
 
 
 def _edges(transform, values: Sequence[float]) -> list[_Edge]:
     """The edges at `values` of one transform, found by halving where its inverse does not do."""
-    bottom, top, unit = _domain(transform)
+    bottom, top = _domain(transform)
     wanted = np.array(values, float)
+    scale = getattr(transform, "param_t", getattr(transform, "max_value", 0.0))
 
     def margin(x: np.ndarray) -> np.ndarray:
-        return _NEAR * np.abs(x) + 1e-3 * _NEAR * unit
+        return _NEAR * np.abs(x) + 1e-3 * _NEAR * abs(scale)
 
     def found(low: np.ndarray, high: np.ndarray) -> np.ndarray:
         ends = _apply(transform, np.concatenate([low, high])).reshape(2, -1)
@@ -291,25 +314,21 @@ class _Range:
 
     column: _Column
     transform: Any
+    domain: tuple[float, float]
     minimum: _Edge | None
-    maximum: _Edge | None
+    maximum: _Edge | None  # one of them at least
 
     def inside(self, population: _Population) -> np.ndarray:
-        x = population.values(self.column)
-        if self.transform is not None:
-            bottom, top, _ = _domain(self.transform)
-            least, most = population.bounds(self.column)
-            if not (least >= bottom and most <= top) and len(x):
-                return self._by_transform(x)
-        elif np.isnan(population.bounds(self.column)[0]):
-            return self._by_transform(x)
-        mask = None
+        least, most = population.bounds(self.column)
+        bottom, top = self.domain
+        if not (least >= bottom and most <= top):  # nor with NaN
+            return self._by_transform(population.values(self.column))
+        if self.maximum is None:
+            return population.reached(self.column, self.minimum)
+        below = ~population.reached(self.column, self.maximum)
         if self.minimum is not None:
-            mask = self.minimum.reached(x)
-        if self.maximum is not None:
-            below = ~self.maximum.reached(x)
-            mask = below if mask is None else mask & below
-        return np.ones(len(x), bool) if mask is None else mask
+            below &= population.reached(self.column, self.minimum)
+        return below
 
     def _by_transform(self, x: np.ndarray) -> np.ndarray:
         shown = x if self.transform is None else _apply(self.transform, x)
@@ -327,19 +346,17 @@ class _Range:
 class _Plan:
     """A strategy for the channels of one table: a test for each gate, in the order of need."""
 
-    def __init__(self, strategy: fk.GatingStrategy, table) -> None:
+    def __init__(self, strategy: fk.GatingStrategy, gates: Mapping[Key, Any], table) -> None:
         self._strategy, self._table = strategy, table
         self.ratios: dict[str, tuple[Any, tuple[_Column, _Column]]] = {}
         self.matrices: dict[str, tuple[list[int], np.ndarray, list[_Column]]] = {}
         self._spread: dict[str, tuple[list[int], np.ndarray]] = {}
-        self._logicles: dict[str, Logicle] = {}
         self._tests: dict[Key, Callable[[_Population], np.ndarray]] = {}
         self._parents: dict[Key, Key] = {}
         self._booleans: dict[Key, Any] = {}
         self._ranges: dict[str | None, list[float]] = {}
-        gates = _gates(strategy)
         needs: dict[Key, set[Key]] = {}
-        ranged: list[tuple[Key, bool, list[tuple]]] = []
+        ranged: list[tuple[Key, Callable, bool, list[tuple]]] = []
         for key, gate in gates.items():
             self._add(key, gate, needs, ranged)
         edges = {
@@ -347,17 +364,13 @@ class _Plan:
             for reference, values in self._ranges.items()
             for value, edge in zip(values, self._make_edges(reference, values), strict=True)
         }
-        for key, complement, dimensions in ranged:
+        for key, test, complement, dimensions in ranged:
             ranges = [
-                _Range(
-                    column,
-                    None if reference is None else strategy.transformations[reference],
-                    edges.get((reference, low)),
-                    edges.get((reference, high)),
-                )
+                self._range(column, reference, edges.get((reference, low)), edges.get((reference, high)))
                 for column, reference, low, high in dimensions
+                if low is not None or high is not None
             ]
-            self._tests[key] = partial(_in_ranges, ranges, complement)
+            self._tests[key] = partial(test, ranges, complement)
         for reference, (_, _, wanted) in self.matrices.items():
             columns, inverse = self._spread[reference]
             positions = [columns.index(column.channel) for column in wanted]
@@ -399,11 +412,8 @@ class _Plan:
         if isinstance(transform, fk.transforms.LogicleTransform) and len(values):
             top = transform.param_t
             if np.abs(values).max() <= 1e3 * top:  # not so with NaN
-                if reference not in self._logicles:
-                    self._logicles[reference] = Logicle(
-                        top, transform.param_w, transform.param_m, transform.param_a
-                    )
-                return self._logicles[reference](values)
+                scale = logicle_scale(top, transform.param_w, transform.param_m, transform.param_a)
+                return scale(values)
         return _apply(transform, values)
 
     def _add(self, key: Key, gate, needs, ranged) -> None:
@@ -433,18 +443,27 @@ class _Plan:
                     for divider in quadrant.divider_refs
                 ]
                 self._note_ranges(dimensions)
-                ranged.append(((*key, name), False, dimensions))
+                ranged.append(((*key, name), _in_ranges, False, dimensions))
         elif isinstance(gate, fk.gates.RectangleGate):
             dimensions = [
                 (column, reference, d.min, d.max)
                 for column, reference, d in zip(columns, references, gate.dimensions, strict=True)
             ]
             self._note_ranges(dimensions)
-            ranged.append((key, gate.use_complement, dimensions))
+            ranged.append((key, _in_ranges, gate.use_complement, dimensions))
         else:
             places = list(zip(columns, references, strict=True))
-            inside = _in_polygon if isinstance(gate, fk.gates.PolygonGate) else _in_ellipsoid
-            self._tests[key] = inside(gate, places)
+            if isinstance(gate, fk.gates.EllipsoidGate):
+                self._tests[key] = _in_ellipsoid(gate, places)
+            elif any(references):
+                # Only events in the box round the polygon need to be transformed.
+                corners = np.array(gate.vertices, float)
+                tops = np.nextafter(corners.max(axis=0), np.inf).tolist()
+                box = [*zip(*zip(*places, strict=True), corners.min(axis=0).tolist(), tops, strict=True)]
+                self._note_ranges(box)
+                ranged.append((key, partial(_in_boxed_polygon, gate, places), gate.use_complement, box))
+            else:
+                self._tests[key] = partial(_in_polygon, gate, places, gate.use_complement)
         for one in made:
             self._parents[one] = parent
             needs[one] = {parent} - {()}
@@ -453,6 +472,10 @@ class _Plan:
         for _, reference, low, high in dimensions:
             values = self._ranges.setdefault(reference, [])
             values += [v for v in (low, high) if v is not None and v not in values]
+
+    def _range(self, column, reference: str | None, minimum, maximum) -> _Range:
+        transform = None if reference is None else self._strategy.transformations[reference]
+        return _Range(column, transform, _domain(transform), minimum, maximum)
 
     def _make_edges(self, reference: str | None, values: list[float]) -> list[_Edge]:
         if reference is None:
@@ -512,23 +535,28 @@ class _Plan:
 
 
 def _in_ranges(ranges: Sequence[_Range], complement: bool, population: _Population) -> np.ndarray:
-    mask = np.ones(len(population), bool)
-    for one in ranges:
+    if not ranges:
+        return np.full(len(population), not complement)
+    mask = ranges[0].inside(population)
+    for one in ranges[1:]:
         mask = mask & one.inside(population)
     return ~mask if complement else mask
 
 
-def _in_polygon(gate, places) -> Callable[[_Population], np.ndarray]:
-    vertices = np.array(gate.vertices, np.float64)
+def _in_boxed_polygon(gate, places, box, complement: bool, population: _Population) -> np.ndarray:
+    inside = np.full(len(population), complement)
+    rows = np.flatnonzero(_in_ranges(box, False, population))
+    boxed = _Population(population.plan, population.block, population, rows)
+    inside[rows] = _in_polygon(gate, places, complement, boxed)
+    return inside
 
-    def test(population: _Population) -> np.ndarray:
-        points = np.empty((len(population), 2))
-        for axis, (column, reference) in enumerate(places):
-            points[:, axis] = population.shown(column, reference)
-        inside = gating.points_in_polygon(vertices, points)
-        return ~inside if gate.use_complement else inside
 
-    return test
+def _in_polygon(gate, places, complement: bool, population: _Population) -> np.ndarray:
+    points = np.empty((len(population), 2))
+    for axis, (column, reference) in enumerate(places):
+        points[:, axis] = population.shown(column, reference)
+    inside = gating.points_in_polygon(np.array(gate.vertices, np.float64), points)
+    return ~inside if complement else inside
 
 
 def _in_ellipsoid(gate, places) -> Callable[[_Population], np.ndarray]:

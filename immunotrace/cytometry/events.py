@@ -6,7 +6,7 @@ import numpy as np
 
 from immunotrace.cytometry.spillover import Spillover, matrix_columns, spillover_inverse
 
-BLOCK_ROWS = 1 << 15  # a few MB: stays in the cache of a core
+BLOCK_ROWS = 1 << 16  # a few MB: stays in the cache of a core
 
 
 class Events:
@@ -99,5 +99,10 @@ def unmixed(block: np.ndarray, columns: Sequence[int], inverse: np.ndarray) -> n
     `columns` are those of the matrix in `block`; `inverse` is (len(columns), k), k columns of the
     inverse of the spillover matrix.
     """
+    first, last = min(columns), max(columns)
+    if list(columns) == list(range(first, last + 1)):  # most often: no copy by way of numbers
+        mixed = block[:, first : last + 1].astype(np.float64)
+    else:
+        mixed = block[:, columns].astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity stay such
-        return inverse.T @ block[:, columns].astype(np.float64).T
+        return inverse.T @ mixed.T

@@ -25,7 +25,7 @@ import flowkit as fk
 import numpy as np
 from lxml import etree
 
-from immunotrace.cytometry.engine import Membership, gate_events, uncovered
+from immunotrace.cytometry.engine import Membership, gate_events, gates_by_path, uncovered
 from immunotrace.cytometry.events import Events
 from immunotrace.cytometry.fcs import FcsFile, Spillover
 from immunotrace.cytometry.template import PlacedGate
@@ -379,10 +379,11 @@ def apply_gates(gating: Gating, table: EventTable) -> Membership:
     `left_to_flowkit` of the result say. Raises InputError where a gate's channel or transform is
     not there.
     """
-    reasons = "; ".join(uncovered(gating.strategy))
+    gates = gates_by_path(gating.strategy)
+    reasons = "; ".join(uncovered(gating.strategy, gates))
     try:
         if not reasons:
-            return gate_events(gating.strategy, gating.populations, table)
+            return gate_events(gating.strategy, gates, gating.populations, table)
         _log.warning("%s: gates are applied by FlowKit: %s", table.id, reasons)
         return apply_gates_with_flowkit(gating, table, reasons)
     except (LookupError, ValueError, NotImplementedError, fk.exceptions.FlowKitException) as error:

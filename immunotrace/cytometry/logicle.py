@@ -1,6 +1,7 @@
 """The logicle scale in NumPy: a table for the first guess, then Newton steps to full precision."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -60,6 +61,12 @@ class Logicle:
                 error = (rising - falling) - target
                 y = y - error / (self._b * rising + self._d * falling)
         return y
+
+
+@lru_cache(maxsize=256)
+def logicle_scale(top: float, width: float, decades: float, negative: float) -> Logicle:
+    """The `Logicle` of these parameters, made once."""
+    return Logicle(top, width, decades, negative)
 
 
 def _lower_rate(b: float, w: float) -> float:
