@@ -60,9 +60,7 @@ def strategy() -> fk.GatingStrategy:
 
     cut = 0.53  # about 1,000 on the linear scale
     singlets = [(0, 0), (200_000, 260_000), (350_000, 260_000), (40_000, 30_000)]
-    made.add_gate(
-        fk.gates.PolygonGate("singlets", scatter("FSC-A", "FSC-H"), singlets), ("root",)
-    )
+    made.add_gate(fk.gates.PolygonGate("singlets", scatter("FSC-A", "FSC-H"), singlets), ("root",))
     path = ("root", "singlets")
     covariance = [[3.6e8, 0], [0, 1.0e8]]
     made.add_gate(
@@ -92,9 +90,7 @@ def strategy() -> fk.GatingStrategy:
             for a, x in sides.items()
             for b, y in sides.items()
         ]
-        made.add_gate(
-            fk.gates.QuadrantGate(f"{gate.gate_name} memory", dividers, quadrants), own
-        )
+        made.add_gate(fk.gates.QuadrantGate(f"{gate.gate_name} memory", dividers, quadrants), own)
         for name in ("CCR4", "CXCR4", "CD127"):
             made.add_gate(
                 fk.gates.RectangleGate(f"{gate.gate_name} {name}+", [dye(name, cut)]), own
@@ -105,7 +101,5 @@ def strategy() -> fk.GatingStrategy:
             {"ref": f"{gate.gate_name} {name}+", "path": own, "complement": False}
             for name in ("CCR4", "CXCR4")
         ]
-        made.add_gate(
-            fk.gates.BooleanGate(f"{gate.gate_name} CCR4+CXCR4+", "and", operands), own
-        )
+        made.add_gate(fk.gates.BooleanGate(f"{gate.gate_name} CCR4+CXCR4+", "and", operands), own)
     return made

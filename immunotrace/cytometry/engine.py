@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from graphlib import TopologicalSorter
-from typing import Any
+from typing import Any, NamedTuple
 
 import flowkit as fk
 import numpy as np
@@ -107,6 +107,9 @@ def gate_events(
     inverted.
     """
     plan = _Plan(strategy, gates, table)
+    # Where a piece of this size was once freed, glibc keeps that much for the next block instead of
+    # giving it back and taking it again, page by page (mallopt(3), M_TRIM_THRESHOLD).
+    np.empty(1 << 23, np.uint8)
     membership = Membership(list(populations.values()))
     for block in table.blocks():
         masks = plan.masks(block)
@@ -128,8 +131,7 @@ def gates_by_path(strategy: fk.GatingStrategy) -> dict[Key, Any]:
 # --- columns ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Column:
+class _Column(NamedTuple):
     """A column that gates look at: a channel, compensated by a matrix or not, or a ratio of two."""
 
     channel: int = -1
@@ -296,7 +298,10 @@ def _edges(transform, values: Sequence[float]) -> list[_Edge]:
                 break
             reached = _apply(transform, np.array([middle]))[0] >= value
             below, above = (below, middle) if reached else (middle, above)
-        low[at], high[at] = below - margin(np.array([below]))[0], above + margin(np.array([above]))[0]
+        low[at], high[at] = (
+            below - margin(np.array([below]))[0],
+            above + margin(np.array([above]))[0],
+        )
     return [
         _Edge(float(value), transform, float(a), float(b))
         for value, a, b in zip(wanted, low, high, strict=True)
@@ -366,7 +371,9 @@ class _Plan:
         }
         for key, test, complement, dimensions in ranged:
             ranges = [
-                self._range(column, reference, edges.get((reference, low)), edges.get((reference, high)))
+                self._range(
+                    column, reference, edges.get((reference, low)), edges.get((reference, high))
+                )
                 for column, reference, low, high in dimensions
                 if low is not None or high is not None
             ]
@@ -459,9 +466,15 @@ class _Plan:
                 # Only events in the box round the polygon need to be transformed.
                 corners = np.array(gate.vertices, float)
                 tops = np.nextafter(corners.max(axis=0), np.inf).tolist()
-                box = [*zip(*zip(*places, strict=True), corners.min(axis=0).tolist(), tops, strict=True)]
+                box = [
+                    *zip(
+                        *zip(*places, strict=True), corners.min(axis=0).tolist(), tops, strict=True
+                    )
+                ]
                 self._note_ranges(box)
-                ranged.append((key, partial(_in_boxed_polygon, gate, places), gate.use_complement, box))
+                ranged.append(
+                    (key, partial(_in_boxed_polygon, gate, places), gate.use_complement, box)
+                )
             else:
                 self._tests[key] = partial(_in_polygon, gate, places, gate.use_complement)
         for one in made:

@@ -6,7 +6,7 @@ import numpy as np
 
 from immunotrace.cytometry.spillover import Spillover, matrix_columns, spillover_inverse
 
-BLOCK_ROWS = 1 << 16  # a few MB: stays in the cache of a core
+BLOCK_ROWS = 1 << 15  # a few MB: stays in the cache of a core
 
 
 class Events:
