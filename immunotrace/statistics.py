@@ -26,3 +26,23 @@ def wilson_interval(count, total, level: float = 0.95):
     high = np.where(count == total, 1.0, np.minimum(centre + half, 1.0))
     empty = total == 0
     return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
+
+
+def median_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the median between two order statistics (Conover 1999, Practical nonparametric
+    statistics, 3.2): free of assumptions, covers with `level` or more.
+
+    `values` are sorted. NaN where there are too few, fewer than 6 at 95 %.
+    """
+    from scipy.special import bdtr, bdtrik
+
+    n, tail = len(values), (1 - level) / 2
+    if n == 0 or 0.5**n > tail:
+        return float("nan"), float("nan")
+    # The most values that both ends can leave out: P(Binomial(n, 1/2) <= out) <= tail.
+    out = int(bdtrik(tail, n, 0.5))
+    while bdtr(out + 1, n, 0.5) <= tail:
+        out += 1
+    while bdtr(out, n, 0.5) > tail:
+        out -= 1
+    return float(values[out]), float(values[n - 1 - out])

@@ -102,10 +102,10 @@ def rows_for_thresholds(wc):
     return threshold_rows(rows, wc.subject, wc.panel, CASE.panels[wc.panel])
 
 
-def thresholds_of(batch):
+def placed(folder, batch):
     stained = {(row["subject"], row["panel"]) for row in full_rows(batch)}
     return [
-        f"results/cytometry/thresholds/{subject}/{panel}.tsv"
+        f"results/cytometry/{folder}/{subject}/{panel}.tsv"
         for subject, panel in sorted(stained)
     ]
 

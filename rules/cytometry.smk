@@ -29,7 +29,8 @@ rule place_thresholds:
         fcs=lambda wc: [row["fcs"] for row in rows_for_thresholds(wc)],
         gates=lambda wc: CASE.panels[wc.panel]["gates"]["file"],
     output:
-        "results/cytometry/thresholds/{subject}/{panel}.tsv",
+        thresholds="results/cytometry/thresholds/{subject}/{panel}.tsv",
+        fmo_medians="results/cytometry/fmo_medians/{subject}/{panel}.tsv",
     log:
         "logs/place_thresholds/{subject}/{panel}.log",
     benchmark:
@@ -42,7 +43,9 @@ rule place_thresholds:
     params:
         rows=lambda wc: rows_for_thresholds(wc),
         panel=lambda wc: gated(CASE.panels[wc.panel]),
-        settings=settings("cytometry", "fmo_quantile", "minimum_events", "qc"),
+        settings=settings(
+            "cytometry", "fmo_quantile", "minimum_events", "median", "qc"
+        ),
         code=code("scripts/place_thresholds.py", "envs/cytometry.yaml"),
     script:
         "../scripts/place_thresholds.py"
@@ -53,7 +56,8 @@ rule quantify_batch:
         fcs=lambda wc: [row["fcs"] for row in full_rows(wc.batch)],
         qc="results/cytometry/{batch}/qc.tsv",
         kept="results/cytometry/{batch}/kept.npz",
-        thresholds=lambda wc: thresholds_of(wc.batch),
+        thresholds=lambda wc: placed("thresholds", wc.batch),
+        fmo_medians=lambda wc: placed("fmo_medians", wc.batch),
         gates=lambda wc: gate_files(full_rows(wc.batch)),
     output:
         populations="results/cytometry/{batch}/populations.tsv",
@@ -73,7 +77,7 @@ rule quantify_batch:
     params:
         rows=lambda wc: full_rows(wc.batch),
         panels=lambda wc: panels_of(full_rows(wc.batch)),
-        settings=settings("cytometry", "minimum_events"),
+        settings=settings("cytometry", "minimum_events", "median"),
         seed=CASE.settings["seed"],
         code=code("scripts/quantify_batch.py", "envs/cytometry.yaml"),
     script:

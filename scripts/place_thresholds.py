@@ -12,5 +12,6 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
         snakemake.wildcards.panel,
         snakemake.params.panel,
         snakemake.params.settings,
-        aside(snakemake.output[0]),
+        aside(snakemake.output.thresholds),
+        aside(snakemake.output.fmo_medians),
     )

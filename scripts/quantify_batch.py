@@ -14,4 +14,5 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
         snakemake.input.thresholds,
         {name: aside(path) for name, path in snakemake.output.items()},
         snakemake.params.seed,
+        snakemake.input.fmo_medians,
     )

@@ -401,10 +401,7 @@ class _Plan:
                     populations[key] = _Population(self, block, whole, np.flatnonzero(mask))
                 continue
             parent = populations[parent_key]
-            if not len(parent):
-                inside = np.zeros(0, bool)
-            else:
-                inside = self._tests[key](parent)
+            inside = np.zeros(0, bool) if not len(parent) else self._tests[key](parent)
             if parent.rows is None:
                 masks[key] = inside
             else:

@@ -1,14 +1,14 @@
 """Counts, percentages and medians of every population and marker of a batch.
 
-Gates are applied by FlowKit to the events that quality control kept. Medians and percentages of
-markers are on the linear compensated scale; the median of an even number of values is the mean of
-the middle two (FlowJo takes the lower one).
+Gates are applied to the events that quality control kept. Statistics of markers are on the linear
+compensated scale; the median of an even number of values is the mean of the middle two, or the
+lower one as in FlowJo, as the configuration says.
 """
 
 import csv
 import difflib
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,10 @@ POPULATION_COLUMNS = (
     "percent_of_parent_high",
     "gate_origin",
     "flag",
+    "ancestor",
+    "percent_of_ancestor",
+    "percent_of_ancestor_low",
+    "percent_of_ancestor_high",
 )
 MARKER_COLUMNS = (
     *_ROW,
@@ -43,6 +47,17 @@ MARKER_COLUMNS = (
     "flag",
     "count",
     "count_positive",
+    "median_all_low",
+    "median_all_high",
+    "median_positive_low",
+    "median_positive_high",
+    "geometric_mean",
+    "geometric_mean_left_out",
+    "robust_sd",
+    "integrated_mfi",
+    "fmo_median",
+    "median_minus_fmo",
+    "flag_positive",
 )
 DENSITY_COLUMNS = (
     "acquisition",
@@ -72,6 +87,7 @@ PANEL_COLUMNS = (
 # The logicle scale is 0..1 for positive values; noise round zero reaches below.
 _BINS = np.linspace(-0.25, 1.05, 105)
 _PANEL_EVENTS = 2000
+_VALUES_AT_ONCE = 1 << 22  # of markers of a population in memory: 32 MiB
 
 
 class GateSource:
@@ -148,19 +164,21 @@ def quantify_batch(
     threshold_paths: Iterable[str | Path],
     outputs: Mapping[str, str | Path],
     seed: int = 0,
+    fmo_median_paths: Iterable[str | Path] = (),
 ) -> None:
     """Gate and quantify the full stains of a batch.
 
     `rows` are its rows of the acquisitions sheet (`fcs` a path); `panels` is panels.yaml's mapping,
     each `gates.file` a path from the working directory; `settings` is the configuration's
     `cytometry`; `kept_path` holds the masks of quality control (a file without one is left out);
-    `threshold_paths` are tables of place_thresholds. `outputs` names the tables populations,
-    markers, densities and panels, and the folder gates. Raises InputError.
+    `threshold_paths` and `fmo_median_paths` are the tables of place_thresholds. `outputs` names the
+    tables populations, markers, densities and panels, and the folder gates. Raises InputError.
     """
-    from immunotrace.cytometry.fcs import read_fcs
+    from immunotrace.cytometry.fcs import find_channel, read_fcs
     from immunotrace.cytometry.panel import read_kept
 
     thresholds = _read_thresholds(threshold_paths)
+    fmo_medians = _read_fmo_medians(fmo_median_paths)
     folder = Path(outputs["gates"])
     folder.mkdir(parents=True, exist_ok=True)
     tables: dict[str, list[dict]] = {
@@ -185,15 +203,23 @@ def quantify_batch(
             row, fcs, kept[row["acquisition"]], _values(own), folder
         )
         base = {key: row[key] for key in _ROW}
-        tables["populations"] += population_rows(base, inside, len(events), gating.origin, minimum)
         wanted = panel.get("quantify", {"populations": [], "markers": []})
-        populations = wanted["populations"]
         _check_quantify(panel_name, wanted, panel, inside, row)
-        values = _marker_values(fcs, events, panel, wanted["markers"])
-        tables["markers"] += marker_rows(base, inside, values, populations, own, minimum)
-        tables["densities"] += density_rows(
-            base, inside, values, populations, _values(own), source.scale
+        tables["populations"] += population_rows(
+            base, inside.counts, len(events), gating.origin, minimum, wanted.get("ancestor", "")
         )
+        columns = {m: find_channel(fcs, panel["markers"][m]["channel"]) for m in wanted["markers"]}
+        densities: dict[str, list[dict]] = {marker: [] for marker in columns}
+        for population in wanted["populations"]:
+            for marker, values in sorted_values(events, inside[population], columns):
+                control = fmo_medians.get((row["subject"], panel_name, population, marker))
+                tables["markers"].append(
+                    marker_row(base, population, marker, values, own.get(marker), settings, control)
+                )
+                densities[marker] += density_rows(
+                    base, population, marker, values, own.get(marker), source.scale
+                )
+        tables["densities"] += [line for lines in densities.values() for line in lines]
         tables["panels"] += panel_rows(base, fcs, events, inside, gating, panel, source.scale, seed)
     _write_tables(tables, outputs)
 
@@ -220,8 +246,18 @@ def _read_thresholds(paths: Iterable[str | Path]) -> dict[tuple[str, str], dict[
     return out
 
 
+def _read_fmo_medians(paths: Iterable[str | Path]) -> dict[tuple[str, str, str, str], float]:
+    out = {}
+    for path in paths:
+        with open(path, encoding="utf-8", newline="") as handle:
+            for line in csv.DictReader(handle, delimiter="\t"):
+                key = line["subject"], line["panel"], line["population"], line["marker"]
+                out[key] = float(line["fmo_median"])
+    return out
+
+
 def _check_quantify(panel_name, wanted, panel, inside, row) -> None:
-    for population in wanted["populations"]:
+    for population in [*wanted["populations"], *filter(None, [wanted.get("ancestor")])]:
         if population not in inside:
             close = difflib.get_close_matches(population, inside, n=2, cutoff=0.4)
             raise InputError(
@@ -236,134 +272,185 @@ def _check_quantify(panel_name, wanted, panel, inside, row) -> None:
             )
 
 
-def _marker_values(fcs, events: np.ndarray, panel, markers: Sequence[str]) -> dict[str, np.ndarray]:
-    from immunotrace.cytometry.fcs import find_channel
+def sorted_values(
+    events, inside: np.ndarray, columns: Mapping[str, int]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Each marker with its values within a population, float64 in rising order.
 
-    return {m: events[:, find_channel(fcs, panel["markers"][m]["channel"])] for m in markers}
+    `events` is an `Events`, `inside` (n,) the population, `columns` the column of each marker. As
+    many markers at once as 32 MiB hold, so that memory stays within bounds.
+    """
+    count = int(np.count_nonzero(inside))
+    step = max(1, _VALUES_AT_ONCE // max(1, count))
+    markers = list(columns)
+    for start in range(0, len(markers), step):
+        some = markers[start : start + step]
+        values = events.columns([columns[marker] for marker in some], inside)
+        values.sort(axis=1)
+        yield from zip(some, values, strict=True)
 
 
 def population_rows(
     base: Mapping[str, Any],
-    inside: Mapping[str, np.ndarray],
+    counts: Mapping[str, int],
     total: int,
     origin: str,
     minimum_events: int,
+    ancestor: str = "",
 ) -> list[dict[str, Any]]:
     """One row a population: its count, its parent's, and the percentage with its Wilson interval.
 
-    `inside` maps population paths to masks of the `total` events; a path's parent is the part
-    before its last "/", the empty path meaning all events.
+    `counts` maps population paths to counts, of `total` events; a path's parent is the part before
+    its last "/", the empty path meaning all events. Populations within `ancestor` get their
+    percentage of it too.
     """
-    from immunotrace.statistics import wilson_interval
-
-    counts = {"": total, **{path: int(mask.sum()) for path, mask in inside.items()}}
+    counts = {"": total, **counts}
     out = []
-    for path in inside:
+    for path, count in counts.items():
+        if not path:
+            continue
         parent = path.rpartition("/")[0]
-        count, parents = counts[path], counts[parent]
-        low, high = wilson_interval(count, parents)
-        out.append(
-            {
-                **base,
-                "population": path,
-                "parent": parent,
-                "count": count,
-                "parent_count": parents,
-                "percent_of_parent": 100 * count / parents if parents else np.nan,
-                "percent_of_parent_low": 100 * float(low),
-                "percent_of_parent_high": 100 * float(high),
-                "gate_origin": origin,
-                "flag": _few(parents, minimum_events),
-            }
-        )
+        row = {
+            **base,
+            "population": path,
+            "parent": parent,
+            "count": count,
+            "parent_count": counts[parent],
+            **_percent("percent_of_parent", count, counts[parent]),
+            "gate_origin": origin,
+            "flag": _few(counts[parent], minimum_events),
+        }
+        if ancestor and path.startswith(f"{ancestor}/"):
+            row["ancestor"] = ancestor
+            row |= _percent("percent_of_ancestor", count, counts[ancestor])
+        out.append(row)
     return out
 
 
-def _few(count: int, minimum: int) -> str:
-    return f"few events (n < {minimum})" if count < minimum else ""
-
-
-def marker_rows(
-    base: Mapping[str, Any],
-    inside: Mapping[str, np.ndarray],
-    values: Mapping[str, np.ndarray],
-    populations: Sequence[str],
-    thresholds: Mapping[str, Threshold],
-    minimum_events: int,
-) -> list[dict[str, Any]]:
-    """One row a marker in a population; positive means at or above the threshold."""
+def _percent(name: str, count: int, total: int) -> dict[str, float]:
     from immunotrace.statistics import wilson_interval
 
-    out = []
-    for population in populations:
-        for marker, everywhere in values.items():
-            within = everywhere[inside[population]]
-            row = {
-                **base,
-                "population": population,
-                "marker": marker,
-                "median_all": _median(within),
-                "count": len(within),
-            }
-            flags = [_few(len(within), minimum_events)]
-            if marker in thresholds:
-                threshold = thresholds[marker]
-                positive = within[within >= threshold.value]
-                low, high = wilson_interval(len(positive), len(within))
-                row |= {
-                    "percent_positive": 100 * len(positive) / len(within)
-                    if len(within)
-                    else np.nan,
-                    "percent_positive_low": 100 * float(low),
-                    "percent_positive_high": 100 * float(high),
-                    "median_positive": _median(positive),
-                    "threshold": threshold.value,
-                    "count_positive": len(positive),
-                }
-                flags.append(threshold.note)
-            else:
-                flags.append("no threshold")
-            out.append({**row, "flag": "; ".join(flag for flag in flags if flag)})
-    return out
+    low, high = wilson_interval(count, total)
+    return {
+        name: 100 * count / total if total else np.nan,
+        f"{name}_low": 100 * float(low),
+        f"{name}_high": 100 * float(high),
+    }
 
 
-def _median(values: np.ndarray) -> float:
-    return float(np.median(values)) if len(values) else float("nan")
+def _few(count: int, minimum: int, what: str = "events") -> str:
+    return f"few {what} (n < {minimum})" if count < minimum else ""
+
+
+def marker_row(
+    base: Mapping[str, Any],
+    population: str,
+    marker: str,
+    values: np.ndarray,
+    threshold: Threshold | None,
+    settings: Mapping[str, Any],
+    fmo_median: float | None = None,
+) -> dict[str, Any]:
+    """A marker in a population, from its `values` (n,) in rising order.
+
+    Positive means at or above the threshold. Intervals of medians are those between order
+    statistics (`immunotrace.statistics.median_interval`). The geometric mean is of the values above
+    0; how many were left out is told. Robust SD is half the distance of the 15.87th and 84.13th
+    percentiles (FlowJo 10 documentation, statistic definitions). Integrated MFI is the percentage of
+    positives times their median (Darrah et al. 2007, Nat Med 13:843). `fmo_median` is the median of
+    the FMO control in the same population. `settings` holds minimum_events and, optionally, median.
+    """
+    from immunotrace.statistics import median_interval
+
+    kind, minimum = settings.get("median", "midpoint"), settings["minimum_events"]
+    above_zero = values[np.searchsorted(values, 0, side="right") :]
+    low, high = median_interval(values)
+    row = {
+        **base,
+        "population": population,
+        "marker": marker,
+        "median_all": median(values, kind),
+        "median_all_low": low,
+        "median_all_high": high,
+        "count": len(values),
+        "geometric_mean": float(np.exp(np.log(above_zero).mean())) if len(above_zero) else np.nan,
+        "geometric_mean_left_out": len(values) - len(above_zero),
+        "robust_sd": _robust_sd(values),
+    }
+    if fmo_median is not None:
+        row |= {"fmo_median": fmo_median, "median_minus_fmo": row["median_all"] - fmo_median}
+    flags = [_few(len(values), minimum)]
+    if threshold is None:
+        flags.append("no threshold")
+    else:
+        positive = values[np.searchsorted(values, threshold.value) :]
+        low, high = median_interval(positive)
+        row |= {
+            **_percent("percent_positive", len(positive), len(values)),
+            "median_positive": median(positive, kind),
+            "median_positive_low": low,
+            "median_positive_high": high,
+            "threshold": threshold.value,
+            "count_positive": len(positive),
+            "flag_positive": _few(len(positive), minimum, "positive events"),
+        }
+        # Of no positives the percentage is 0 and so is the product, whatever their median.
+        row["integrated_mfi"] = row["percent_positive"] * row["median_positive"]
+        if len(values) and not len(positive):
+            row["integrated_mfi"] = 0.0
+        flags.append(threshold.note)
+    return {**row, "flag": "; ".join(flag for flag in flags if flag)}
+
+
+def median(values: np.ndarray, kind: str = "midpoint") -> float:
+    """The median of sorted values; of an even number the mean of the middle two (`midpoint`) or the
+    lower of them (`lower`, as in FlowJo). NaN of none."""
+    if not len(values):
+        return float("nan")
+    low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
+    return float(low if kind == "lower" else (low + high) / 2)
+
+
+def _robust_sd(values: np.ndarray) -> float:
+    if not len(values):
+        return float("nan")
+    # Interpolated as by np.quantile, which would sort again.
+    at = (len(values) - 1) * np.array([0.1587, 0.8413])
+    below = np.floor(at).astype(int)
+    above = np.minimum(below + 1, len(values) - 1)
+    low, high = values[below] + (at - below) * (values[above] - values[below])
+    return float((high - low) / 2)
 
 
 def density_rows(
     base: Mapping[str, Any],
-    inside: Mapping[str, np.ndarray],
-    values: Mapping[str, np.ndarray],
-    populations: Sequence[str],
-    thresholds: Mapping[str, float],
+    population: str,
+    marker: str,
+    values: np.ndarray,
+    threshold: Threshold | None,
     scale: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """Histograms of markers on the logicle scale; values beyond its ends count in the end bins."""
-    from immunotrace.cytometry.template import logicle
+    """Histogram of sorted values on the logicle scale; those beyond its ends are in the end bins."""
+    from immunotrace.cytometry.template import logicle_inverse
 
     names = {key: base[key] for key in ("acquisition", "panel")}
     axis = {f"logicle_{key.lower()}": value for key, value in scale.items()}
-    out = []
-    for marker, everywhere in values.items():
-        display = np.clip(logicle(everywhere, scale), _BINS[0], _BINS[-1])
-        cut = _display(thresholds.get(marker), scale)
-        for population in populations:
-            counts, _ = np.histogram(display[inside[population]], bins=_BINS)
-            for i, count in enumerate(counts):
-                out.append(
-                    {
-                        **names,
-                        "population": population,
-                        "marker": marker,
-                        "bin_low": round(float(_BINS[i]), 6),
-                        "bin_high": round(float(_BINS[i + 1]), 6),
-                        "count": int(count),
-                        "threshold_display": cut,
-                        **axis,
-                    }
-                )
-    return out
+    cut = _display(None if threshold is None else threshold.value, scale)
+    inner = np.searchsorted(values, logicle_inverse(_BINS[1:-1], scale))
+    counts = np.diff([0, *inner, len(values)])
+    return [
+        {
+            **names,
+            "population": population,
+            "marker": marker,
+            "bin_low": round(float(_BINS[i]), 6),
+            "bin_high": round(float(_BINS[i + 1]), 6),
+            "count": int(count),
+            "threshold_display": cut,
+            **axis,
+        }
+        for i, count in enumerate(counts)
+    ]
 
 
 def _display(value: float | None, scale: Mapping[str, float]) -> float:
@@ -434,8 +521,9 @@ def _write_tables(tables: Mapping[str, list[dict]], outputs: Mapping[str, str | 
     }
     for name, rows in tables.items():
         frame = pd.DataFrame(rows, columns=list(columns[name]))
-        if "count_positive" in frame:
-            frame["count_positive"] = frame["count_positive"].astype("Int64")
+        for column in ("count_positive", "geometric_mean_left_out"):
+            if column in frame:
+                frame[column] = frame[column].astype("Int64")
         write_tsv(frame, outputs[name])
 
 

@@ -47,8 +47,12 @@ def place_thresholds(
     panel: Mapping[str, Any],
     settings: Mapping[str, Any],
     table_path: str | Path,
+    fmo_medians_path: str | Path,
 ) -> None:
     """Write the thresholds of a subject's panel: subject, panel, marker, threshold, method, ...
+
+    The second table holds the median of the pooled FMO events of each such marker, in each population
+    to be quantified that has `minimum_events` of them: subject, panel, population, marker, ...
 
     `rows` are those of `threshold_rows`; `panel["gates"]["file"]` is a path from the working
     directory; `settings` is the configuration's `cytometry`. Thresholds are on the linear
@@ -95,6 +99,13 @@ def place_thresholds(
     columns = ["subject", "panel", "marker", "threshold", "method", "events", "quantile", "note"]
     frame = pd.DataFrame(table, columns=columns)
     write_tsv(frame.astype({"events": "Int64"}), table_path)
+    placed = {line["marker"]: line["threshold"] for line in table}
+    medians = [
+        {"subject": subject, "panel": panel_name, **line}
+        for line in pool.fmo_medians(placed, settings)
+    ]
+    columns = ["subject", "panel", "population", "marker", "fmo_median", "events"]
+    write_tsv(pd.DataFrame(medians, columns=columns), fmo_medians_path)
 
 
 class _Pool:
@@ -149,6 +160,36 @@ class _Pool:
                 f"Acquire more, or give the marker {marker} another `threshold` in the panels file"
             )
         return values
+
+    def fmo_medians(self, thresholds: Mapping[str, float], settings: Mapping[str, Any]):
+        """population, marker, fmo_median and events of the pooled FMO files, gated as full stains."""
+        import numpy as np
+
+        from immunotrace.cytometry.fcs import find_channel, read_fcs
+        from immunotrace.cytometry.quantify import median
+
+        wanted = self.panel.get("quantify", {"populations": [], "markers": []})
+        for marker in wanted["markers"]:
+            parts = {population: [] for population in wanted["populations"]}
+            for row in self.rows:
+                if _fmo_marker(row) != marker or row["acquisition"] not in self.keep:
+                    continue
+                fcs = read_fcs(row["fcs"])
+                keep = self.keep[row["acquisition"]]
+                events, _, masks = self._gates.gate(row, fcs, keep, thresholds)
+                column = find_channel(fcs, self.panel["markers"][marker]["channel"])
+                for population, values in parts.items():
+                    if population in masks:
+                        values.append(events.columns([column], masks[population])[0])
+            for population, values in parts.items():
+                pooled = np.sort(np.concatenate([np.empty(0), *values]))
+                if len(pooled) >= settings["minimum_events"]:
+                    yield {
+                        "population": population,
+                        "marker": marker,
+                        "fmo_median": median(pooled, settings.get("median", "midpoint")),
+                        "events": len(pooled),
+                    }
 
     @cached_property
     def _gates(self):

@@ -32,28 +32,31 @@ def read_sheets(folder: Path) -> tuple[list[dict], dict]:
 
 
 def run_chain(rows: list[dict], panels: dict, settings: dict, out: Path) -> dict[str, pd.DataFrame]:
-    """All cytometry jobs of a case; the joined tables, `thresholds` among them."""
+    """All cytometry jobs of a case; the joined tables, thresholds and FMO medians among them."""
     batches = sorted({row["batch"] for row in rows})
     kept = {batch: out / batch / "kept.npz" for batch in batches}
     for batch in batches:
         own = [row for row in rows if row["batch"] == batch]
         ingest_batch(own, settings, out / batch / "qc.tsv", kept[batch])
-    thresholds = []
+    thresholds, fmo_medians = [], []
     for subject, panel in sorted({(row["subject"], row["panel"]) for row in rows}):
         path = out / "thresholds" / f"{subject}_{panel}.tsv"
         own = threshold_rows(rows, subject, panel, panels[panel])
-        place_thresholds(own, subject, panel, panels[panel], settings, path)
+        medians = out / "fmo_medians" / path.name
+        place_thresholds(own, subject, panel, panels[panel], settings, path, medians)
         thresholds.append(path)
+        fmo_medians.append(medians)
     for batch in batches:
         own = [row for row in rows if row["batch"] == batch]
         outputs = {name: out / batch / f"{name}.tsv" for name in PARTS}
         outputs["gates"] = out / batch / "gates"
-        quantify_batch(own, panels, settings, kept[batch], thresholds, outputs, seed=1)
+        quantify_batch(own, panels, settings, kept[batch], thresholds, outputs, 1, fmo_medians)
     names = (*PARTS, "qc")
     parts = {name: [out / batch / f"{name}.tsv" for batch in batches] for name in names}
     cytometry_tables(parts, {name: out / f"{name}.tsv" for name in names})
     tables = {name: pd.read_csv(out / f"{name}.tsv", sep="\t") for name in names}
-    tables["thresholds"] = pd.concat([pd.read_csv(path, sep="\t") for path in thresholds])
+    for name, paths in (("thresholds", thresholds), ("fmo_medians", fmo_medians)):
+        tables[name] = pd.concat([pd.read_csv(path, sep="\t") for path in paths])
     return tables
 
 

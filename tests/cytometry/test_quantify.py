@@ -5,16 +5,18 @@ import pandas as pd
 import pytest
 from cytometry_chain import SETTINGS, run_chain
 
+from immunotrace.cytometry.events import Events
 from immunotrace.cytometry.quantify import (
     MARKER_COLUMNS,
     POPULATION_COLUMNS,
     Threshold,
     cytometry_tables,
     density_rows,
-    marker_rows,
+    marker_row,
     population_rows,
+    sorted_values,
 )
-from immunotrace.cytometry.template import DEFAULT_LOGICLE
+from immunotrace.cytometry.template import DEFAULT_LOGICLE, logicle
 from immunotrace.cytometry.thresholds import threshold_rows
 from immunotrace.errors import InputError
 from simulation.fcs import write_fcs
@@ -22,22 +24,22 @@ from simulation.fcs import write_fcs
 BASE = {"acquisition": "a", "subject": "S", "role": "patient", "day": 0, "panel": "T"}
 
 
-def masks(total, **counts):
-    return {path: np.arange(total) < count for path, count in counts.items()}
+def settings(minimum, **others):
+    return {"minimum_events": minimum, **others}
 
 
 def test_percentages_with_published_intervals():
     """Newcombe 1998, Stat Med 17:857, table I, method 3, in percent."""
     for count, total, low, high in [(81, 263, 25.53, 36.62), (15, 148, 6.24, 16.05)]:
-        (row,) = population_rows(BASE, masks(total, A=count), total, "placed", 100)
+        (row,) = population_rows(BASE, {"A": count}, total, "placed", 100)
         assert row["percent_of_parent"] == pytest.approx(100 * count / total)
         assert row["percent_of_parent_low"] == pytest.approx(low, abs=0.005)
         assert row["percent_of_parent_high"] == pytest.approx(high, abs=0.005)
 
 
 def test_parents_are_by_path():
-    inside = masks(1000, **{"A": 400, "A/B": 50, "A/B/C": 0, "A/B/C/D": 0})
-    rows = population_rows(BASE, inside, 1000, "imported", 100)
+    counts = {"A": 400, "A/B": 50, "A/B/C": 0, "A/B/C/D": 0}
+    rows = population_rows(BASE, counts, 1000, "imported", 100)
     assert [(r["parent"], r["count"], r["parent_count"]) for r in rows] == [
         ("", 400, 1000),
         ("A", 50, 400),
@@ -47,47 +49,88 @@ def test_parents_are_by_path():
     assert [r["flag"] for r in rows] == ["", "", "few events (n < 100)", "few events (n < 100)"]
     assert np.isnan(rows[3]["percent_of_parent"])
     assert np.isnan(rows[3]["percent_of_parent_low"])
+    assert "percent_of_ancestor" not in rows[0]
+
+
+def test_percent_of_a_named_ancestor():
+    """The first row of Newcombe's table again, as a grandchild."""
+    counts = {"live": 263, "live/B": 100, "live/B/C": 81, "live2": 7}
+    rows = population_rows(BASE, counts, 1000, "placed", 1, "live")
+    assert ["ancestor" in row for row in rows] == [False, True, True, False]
+    assert rows[2]["ancestor"] == "live"
+    assert rows[2]["percent_of_ancestor"] == pytest.approx(100 * 81 / 263)
+    assert rows[2]["percent_of_ancestor_low"] == pytest.approx(25.53, abs=0.005)
+    assert rows[2]["percent_of_ancestor_high"] == pytest.approx(36.62, abs=0.005)
 
 
 def test_markers_of_known_values():
-    values = {"CCR7": np.array([-5.0, 10.0, 20.0, 30.0, 40.0, 1000.0])}
-    inside = {"A": np.array([True, True, True, True, True, False])}
-    thresholds = {"CCR7": Threshold(20.0)}
-    (row,) = marker_rows(BASE, inside, values, ["A"], thresholds, 3)
+    values = np.array([-5.0, 10.0, 20.0, 30.0, 40.0])
+    row = marker_row(BASE, "A", "CCR7", values, Threshold(20.0), settings(3), fmo_median=4.0)
     assert (row["count"], row["count_positive"]) == (5, 3)  # at the threshold is positive
     assert row["percent_positive"] == pytest.approx(60.0)
     assert (row["median_all"], row["median_positive"]) == (20.0, 30.0)
-    assert row["flag"] == ""
+    assert row["integrated_mfi"] == pytest.approx(60 * 30)
+    assert row["geometric_mean"] == pytest.approx((10 * 20 * 30 * 40) ** 0.25)
+    assert row["geometric_mean_left_out"] == 1
+    assert (row["fmo_median"], row["median_minus_fmo"]) == (4.0, 16.0)
+    assert row["flag"] == row["flag_positive"] == ""
 
 
-def test_median_is_the_mean_of_the_middle_two():
-    values = {"CCR7": np.array([1.0, 2.0, 5.0, 9.0])}
-    (row,) = marker_rows(BASE, {"A": np.ones(4, bool)}, values, ["A"], {}, 1)
-    assert row["median_all"] == 3.5
+def test_median_of_an_even_number():
+    values = np.array([1.0, 2.0, 5.0, 9.0])
+    row = marker_row(BASE, "A", "CCR7", values, None, settings(1))
+    assert row["median_all"] == 3.5  # the mean of the middle two
     assert row["flag"] == "no threshold"
     assert "percent_positive" not in row
+    assert "fmo_median" not in row
+    lower = marker_row(BASE, "A", "CCR7", values, Threshold(2.0), settings(1, median="lower"))
+    assert (lower["median_all"], lower["median_positive"]) == (2.0, 5.0)
+
+
+def test_robust_sd_of_a_normal_sample_is_its_sd():
+    values = np.sort(np.random.default_rng(3).normal(500, 40, 20_000))
+    row = marker_row(BASE, "A", "CCR7", values, None, settings(1))
+    # The standard error of half the distance of these percentiles is 0.84 SD / root n: here 0.24.
+    assert row["robust_sd"] == pytest.approx(40, abs=1.0)
+    low, high = np.quantile(values, [0.1587, 0.8413])
+    assert row["robust_sd"] == pytest.approx((high - low) / 2, rel=1e-12)
 
 
 def test_flags_of_empty_and_uncertain():
-    values = {"CCR7": np.array([1.0, 2.0])}
-    inside = {"A": np.zeros(2, bool)}
-    note = {"CCR7": Threshold(1.0, "one peak only: spread")}
-    (row,) = marker_rows(BASE, inside, values, ["A"], note, 100)
+    note = Threshold(1.0, "one peak only: spread")
+    row = marker_row(BASE, "A", "CCR7", np.empty(0), note, settings(100))
     assert row["flag"] == "few events (n < 100); one peak only: spread"
-    assert np.isnan(row["percent_positive"])
-    assert np.isnan(row["median_positive"])
+    assert row["flag_positive"] == "few positive events (n < 100)"
+    for name in ("percent_positive", "median_positive", "geometric_mean", "robust_sd"):
+        assert np.isnan(row[name])
+    none = marker_row(BASE, "A", "CCR7", np.arange(-9.0, 0.0), Threshold(1.0), settings(1))
+    assert (none["percent_positive"], none["integrated_mfi"]) == (0, 0)
+    assert np.isnan(none["geometric_mean"])
+
+
+def test_sorted_values_do_not_depend_on_how_many_fit(monkeypatch):
+    rng = np.random.default_rng(2)
+    stored = rng.normal(0, 9, (900, 4)).astype(np.float32)
+    inside = rng.random(900) < 0.5
+    columns = {"A": 3, "B": 0, "C": 2}
+    at_once = dict(sorted_values(Events(stored), inside, columns))
+    monkeypatch.setattr("immunotrace.cytometry.quantify._VALUES_AT_ONCE", 10)
+    one_by_one = dict(sorted_values(Events(stored), inside, columns))
+    for marker, column in columns.items():
+        np.testing.assert_array_equal(at_once[marker], np.sort(stored[inside, column]))
+        np.testing.assert_array_equal(at_once[marker], one_by_one[marker])
 
 
 def test_densities_count_every_event():
-    rng = np.random.default_rng(0)
-    values = {"CCR7": rng.normal(0, 5000, 3000)}
-    values["CCR7"][:10] = [-1e6, 1e6] * 5
-    inside = {"A": np.arange(3000) < 1200}
-    thresholds = {"CCR7": 600.0}
-    rows = density_rows(BASE, inside, values, ["A"], thresholds, DEFAULT_LOGICLE)
+    values = np.random.default_rng(0).normal(0, 5000, 1200)
+    values[:10] = [-1e6, 1e6] * 5
+    values.sort()
+    rows = density_rows(BASE, "A", "CCR7", values, Threshold(600.0), DEFAULT_LOGICLE)
+    edges = [row["bin_low"] for row in rows] + [rows[-1]["bin_high"]]
+    shown = np.clip(logicle(values), edges[0], edges[-1])
+    assert [row["count"] for row in rows] == np.histogram(shown, edges)[0].tolist()
     assert sum(row["count"] for row in rows) == 1200
     assert rows[0]["threshold_display"] == pytest.approx(0.4, abs=0.01)
-    assert all(row["bin_high"] > row["bin_low"] for row in rows)
 
 
 def row(subject="007", day=0, staining="full", panel="T", name=None):
@@ -195,6 +238,12 @@ def test_fmo_threshold_is_the_quantile_of_the_fmo_events(case):
         # 1500 of 4000 events, 0.5 % of the others by definition of the threshold
         assert line.percent_positive == pytest.approx(37.5 + 0.3, abs=2.0)
     assert (out / "run2" / "gates" / "S_run2_full.xml").is_file()
+    # The FMO events within the same population are those that the threshold is taken from.
+    assert tables["fmo_medians"]["fmo_median"].tolist() == pytest.approx([np.median(background)])
+    assert tables["fmo_medians"]["events"].tolist() == [len(background)]
+    ccr7 = markers[markers["marker"] == "CCR7"]
+    np.testing.assert_allclose(ccr7["median_minus_fmo"], ccr7["median_all"] - np.median(background))
+    assert markers.loc[markers["marker"] == "CD3", "fmo_median"].isna().all()
 
 
 def test_same_input_gives_the_same_bytes(case):
