@@ -50,10 +50,19 @@ class Events:
                 block = block.take(rows, axis=0)
             yield block
 
-    def columns(self, wanted: Sequence[int], inside: np.ndarray | None = None) -> np.ndarray:
-        """Columns as rows: float64 (len(wanted), n) of the events where `inside` (n,) is true."""
+    def columns(
+        self,
+        wanted: Sequence[int],
+        inside: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Columns as rows: float64 (len(wanted), n) of the events where `inside` (n,) is true.
+
+        They go to `out`, of this shape, where it is given.
+        """
         count = len(self) if inside is None else int(np.count_nonzero(inside))
-        out = np.empty((len(wanted), count))
+        if out is None:
+            out = np.empty((len(wanted), count))
         seen = done = 0
         for block in self.blocks():
             here = block
@@ -83,10 +92,10 @@ class Events:
         elif isinstance(rows, slice) and rows == slice(None):
             out = self.columns(wanted)
         else:
-            stored = np.arange(len(self))[rows]
+            numbered = rows if isinstance(rows, np.ndarray) else np.arange(len(self))[rows]
             if self._keep is not None:
-                stored = np.flatnonzero(self._keep)[rows]
-            out = self._linear(self._stored[np.atleast_1d(stored)], wanted)
+                numbered = np.flatnonzero(self._keep)[numbered]
+            out = self._linear(self._stored[np.atleast_1d(numbered)], wanted)
         return out[0] if isinstance(numbers, int) else out.T
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:

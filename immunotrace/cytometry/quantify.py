@@ -211,17 +211,26 @@ def quantify_batch(
         columns = {m: find_channel(fcs, panel["markers"][m]["channel"]) for m in wanted["markers"]}
         densities: dict[str, list[dict]] = {marker: [] for marker in columns}
         for population in wanted["populations"]:
-            for marker, values in sorted_values(events, inside[population], columns):
-                control = fmo_medians.get((row["subject"], panel_name, population, marker))
-                tables["markers"].append(
-                    marker_row(base, population, marker, values, own.get(marker), settings, control)
-                )
-                densities[marker] += density_rows(
-                    base, population, marker, values, own.get(marker), source.scale
-                )
+            values = sorted_values(events, inside[population], columns)
+            for marker, line, density in _describe_markers(
+                base, population, values, own, settings, fmo_medians, source.scale
+            ):
+                tables["markers"].append(line)
+                densities[marker] += density
         tables["densities"] += [line for lines in densities.values() for line in lines]
         tables["panels"] += panel_rows(base, fcs, events, inside, gating, panel, source.scale, seed)
     _write_tables(tables, outputs)
+
+
+def _describe_markers(
+    base, population, values_of_markers, thresholds, settings, fmo_medians, scale
+) -> Iterator[tuple[str, dict, list[dict]]]:
+    """Marker, row of markers.tsv, rows of densities.tsv."""
+    for marker, values in values_of_markers:
+        threshold = thresholds.get(marker)
+        control = fmo_medians.get((base["subject"], base["panel"], population, marker))
+        line = marker_row(base, population, marker, values, threshold, settings, control)
+        yield marker, line, density_rows(base, population, marker, values, threshold, scale)
 
 
 class Threshold(NamedTuple):
@@ -278,14 +287,17 @@ def sorted_values(
     """Each marker with its values within a population, float64 in rising order.
 
     `events` is an `Events`, `inside` (n,) the population, `columns` the column of each marker. As
-    many markers at once as 32 MiB hold, so that memory stays within bounds.
+    many markers at once as 32 MiB hold, so that memory stays within bounds; what was yielded
+    is written over by the next ones.
     """
     count = int(np.count_nonzero(inside))
     step = max(1, _VALUES_AT_ONCE // max(1, count))
     markers = list(columns)
+    memory = np.empty((min(step, len(markers)), count))
     for start in range(0, len(markers), step):
         some = markers[start : start + step]
-        values = events.columns([columns[marker] for marker in some], inside)
+        wanted = [columns[marker] for marker in some]
+        values = events.columns(wanted, inside, memory[: len(some)])
         values.sort(axis=1)
         yield from zip(some, values, strict=True)
 
@@ -373,7 +385,7 @@ def marker_row(
         "median_all_low": low,
         "median_all_high": high,
         "count": len(values),
-        "geometric_mean": float(np.exp(np.log(above_zero).mean())) if len(above_zero) else np.nan,
+        "geometric_mean": _geometric_mean(above_zero),
         "geometric_mean_left_out": len(values) - len(above_zero),
         "robust_sd": _robust_sd(values),
     }
@@ -409,6 +421,14 @@ def median(values: np.ndarray, kind: str = "midpoint") -> float:
         return float("nan")
     low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
     return float(low if kind == "lower" else (low + high) / 2)
+
+
+def _geometric_mean(values: np.ndarray) -> float:
+    if not len(values):
+        return float("nan")
+    # In pieces: the logarithms of all would double what is in memory.
+    pieces = np.array_split(values, 1 + len(values) // 65_536)
+    return float(np.exp(sum(np.log(piece).sum() for piece in pieces) / len(values)))
 
 
 def _robust_sd(values: np.ndarray) -> float:

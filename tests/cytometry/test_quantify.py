@@ -115,7 +115,9 @@ def test_sorted_values_do_not_depend_on_how_many_fit(monkeypatch):
     columns = {"A": 3, "B": 0, "C": 2}
     at_once = dict(sorted_values(Events(stored), inside, columns))
     monkeypatch.setattr("immunotrace.cytometry.quantify._VALUES_AT_ONCE", 10)
-    one_by_one = dict(sorted_values(Events(stored), inside, columns))
+    one_by_one = {
+        marker: values.copy() for marker, values in sorted_values(Events(stored), inside, columns)
+    }
     for marker, column in columns.items():
         np.testing.assert_array_equal(at_once[marker], np.sort(stored[inside, column]))
         np.testing.assert_array_equal(at_once[marker], one_by_one[marker])
