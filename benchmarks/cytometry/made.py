@@ -48,7 +48,7 @@ def write_file(path: Path, count: int, seed: int = 2015) -> None:
 
 
 def strategy() -> fk.GatingStrategy:
-    """27 populations: polygons, an ellipse, ranges, rectangles, quadrants and a boolean gate."""
+    """24 populations: polygons, an ellipse, ranges, rectangles, quadrants and booleans."""
     made = fk.GatingStrategy()
     made.add_transform("logicle", fk.transforms.LogicleTransform(262_144, 0.5, 4.5, 0))
 
@@ -81,25 +81,28 @@ def strategy() -> fk.GatingStrategy:
         made.add_gate(gate, path)
         own = (*path, gate.gate_name)
         dividers = [
-            fk.QuadrantDivider(name, name, "FCS", values=[cut], transformation_ref="logicle")
+            fk.QuadrantDivider(f"{gate.gate_name}_{name}", name, "FCS", [cut], "logicle")
             for name in ("CD45RA", "CCR7")
         ]
-        sides = {"-": (None, cut), "+": (cut, None)}
+        names = [divider.id for divider in dividers]
+        sides = {"neg": (None, cut), "pos": (cut, None)}
         quadrants = [
-            fk.gates.Quadrant(f"{gate.gate_name} RA{a}R7{b}", ["CD45RA", "CCR7"], [x, y])
+            fk.gates.Quadrant(f"{gate.gate_name}_RA{a}_R7{b}", names, [x, y])
             for a, x in sides.items()
             for b, y in sides.items()
         ]
-        made.add_gate(fk.gates.QuadrantGate(f"{gate.gate_name} memory", dividers, quadrants), own)
+        made.add_gate(fk.gates.QuadrantGate(f"{gate.gate_name}_memory", dividers, quadrants), own)
         for name in ("CCR4", "CXCR4", "CD127"):
             made.add_gate(
-                fk.gates.RectangleGate(f"{gate.gate_name} {name}+", [dye(name, cut)]), own
+                fk.gates.RectangleGate(f"{gate.gate_name}_{name}pos", [dye(name, cut)]), own
             )
         regulatory = [dye("CD25", cut), dye("CD127", high=cut)]
-        made.add_gate(fk.gates.RectangleGate(f"{gate.gate_name} CD25+CD127-", regulatory), own)
+        made.add_gate(fk.gates.RectangleGate(f"{gate.gate_name}_CD25pos_CD127neg", regulatory), own)
         operands = [
-            {"ref": f"{gate.gate_name} {name}+", "path": own, "complement": False}
+            {"ref": f"{gate.gate_name}_{name}pos", "path": own, "complement": False}
             for name in ("CCR4", "CXCR4")
         ]
-        made.add_gate(fk.gates.BooleanGate(f"{gate.gate_name} CCR4+CXCR4+", "and", operands), own)
+        made.add_gate(
+            fk.gates.BooleanGate(f"{gate.gate_name}_CCR4pos_CXCR4pos", "and", operands), own
+        )
     return made

@@ -63,9 +63,11 @@ class Membership(Mapping[str, np.ndarray]):
             self.counts[population] += int(np.count_nonzero(mask))
 
     def __getitem__(self, population: str) -> np.ndarray:
-        parts = zip(self._bits[population], self._sizes, strict=True)
-        masks = [np.unpackbits(bits, count=size).view(bool) for bits, size in parts]
-        return np.concatenate([np.zeros(0, bool), *masks])
+        out, done = np.empty(sum(self._sizes), bool), 0
+        for bits, size in zip(self._bits[population], self._sizes, strict=True):
+            out[done : done + size] = np.unpackbits(bits, count=size)
+            done += size
+        return out
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._bits)
@@ -109,7 +111,7 @@ def gate_events(
     plan = _Plan(strategy, gates, table)
     # Where a piece of this size was once freed, glibc keeps that much for the next block instead of
     # giving it back and taking it again, page by page (mallopt(3), M_TRIM_THRESHOLD).
-    np.empty(1 << 23, np.uint8)
+    np.empty(1 << 22, np.uint8)
     membership = Membership(list(populations.values()))
     for block in table.blocks():
         masks = plan.masks(block)

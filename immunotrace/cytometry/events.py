@@ -6,7 +6,7 @@ import numpy as np
 
 from immunotrace.cytometry.spillover import Spillover, matrix_columns, spillover_inverse
 
-BLOCK_ROWS = 1 << 15  # a few MB: stays in the cache of a core
+BLOCK_BYTES = 1 << 21  # stays in the cache of a core
 
 
 class Events:
@@ -42,11 +42,13 @@ class Events:
         return self.shape[0]
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """The rows in order, (up to BLOCK_ROWS, n_channels), not compensated."""
-        for start in range(0, len(self._stored), BLOCK_ROWS):
-            block = self._stored[start : start + BLOCK_ROWS]
+        """The rows in order, (n, n_channels) in BLOCK_BYTES, not compensated."""
+        width = self.shape[1] * self._stored.dtype.itemsize
+        step = 8 * max(1, BLOCK_BYTES // (8 * width))
+        for start in range(0, len(self._stored), step):
+            block = self._stored[start : start + step]
             if self._keep is not None:
-                rows = np.flatnonzero(self._keep[start : start + BLOCK_ROWS])
+                rows = np.flatnonzero(self._keep[start : start + step])
                 block = block.take(rows, axis=0)
             yield block
 

@@ -355,7 +355,7 @@ class EventTable:
         return self.id
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """The events in order, in blocks (up to BLOCK_ROWS, channels)."""
+        """The events in order, in blocks (n, channels)."""
         return self._events.blocks()
 
     def get_metadata(self) -> dict[str, str]:

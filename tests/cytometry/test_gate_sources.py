@@ -10,6 +10,7 @@ from cytometry_chain import SETTINGS, read_sheets, run_chain
 from examples.bcell_lyoplate.make_gates import convert
 from immunotrace.cytometry import gates
 from immunotrace.cytometry.fcs import read_fcs
+from immunotrace.cytometry.quantify import median
 from immunotrace.errors import InputError
 
 # Gates that are not in gml_all_gates.xml have documents of their own.
@@ -27,8 +28,9 @@ def test_gating_ml_compliance(reference):
     table = gates.EventTable("data1", fcs, fcs.events, fcs.spillover)
     names = set()
     for document, count in COMPLIANCE.items():
-        inside = gates.apply_gates(gates.read_gatingml(folder / "gml" / document), table)
-        assert len(inside) == count
+        gating = gates.read_gatingml(folder / "gml" / document)
+        inside = gates.apply_gates(gating, table)
+        assert assert_as_flowkit(gating, table) == count
         for population, mask in inside.items():
             name = TRUTH.get(population, population.rpartition("/")[2])
             truth = np.loadtxt(folder / "truth" / f"Results_{name}.txt", dtype=int)
@@ -120,6 +122,62 @@ def test_flowatlas_against_flowjo(flowatlas, reference):
     off = (both["percent_of_parent"].fillna(0) - both["percent_of_parent_flowjo"]).abs()
     assert off.max() <= 0.7
     assert (off <= 0.25).mean() >= 0.95
+
+
+def test_flowatlas_gate_by_gate_as_flowkit(reference):
+    """The same events as FlowKit in all 283 gates; so no gate is further from FlowJo than there."""
+    folder = reference / "cytometry" / "flowatlas_tcell"
+    workspace = gates.FlowJoWorkspace(folder / "workspace.wsp")
+    compared = 0
+    for path in sorted((folder / "fcs").iterdir()):
+        fcs = read_fcs(path)
+        gating = workspace.gating(fcs, path.name)
+        table = gates.EventTable(path.name, fcs, fcs.events, None, flowjo_names=True)
+        compared += assert_as_flowkit(gating, table)
+    assert compared == 283
+
+
+def assert_as_flowkit(gating, table) -> int:
+    """The engine and FlowKit find the same events in each population; how many populations."""
+    ours = gates.apply_gates(gating, table)
+    theirs = gates.apply_gates_with_flowkit(gating, table)
+    assert ours.left_to_flowkit == ""
+    assert ours.counts == theirs.counts
+    for population, mask in theirs.items():
+        assert np.array_equal(ours[population], mask), population
+    return len(ours)
+
+
+def test_fcexpr_counts_and_medians_of_flowjo(reference):
+    """48 files, 144 gates: FlowKit's events, FlowJo's counts within 2, FlowJo's medians within 0.25 %.
+
+    FlowJo bins its scale before it gates and takes statistics: 114 counts are the same, and where
+    they are, its median is the lower one within half a bin.
+    """
+    folder = reference / "cytometry" / "fcexpr_mfi"
+    counts = pd.read_csv(folder / "reference_counts.csv").set_index(["fcs_file", "gate_path"])
+    stored = pd.read_csv(folder / "reference_statistics.csv")
+    stored = stored[stored["statistic"] == "Median"].set_index("sample")
+    workspace = gates.FlowJoWorkspace(folder / "07-Oct-2021.wsp")
+    off, medians = [], []
+    for path in sorted((folder / "fcs").iterdir()):
+        fcs = read_fcs(path)
+        gating = workspace.gating(fcs, path.name)
+        table = gates.EventTable(path.name, fcs, fcs.events, None, flowjo_names=True)
+        assert_as_flowkit(gating, table)
+        inside = gates.apply_gates(gating, table)
+        for population, count in inside.counts.items():
+            off.append(count - counts.loc[(path.name, population), "count"])
+        line = stored.loc[path.name]
+        column = gates.column_of(fcs, line["channel_id"])
+        values = np.sort(fcs.events[inside[line["gate_path"]], column])
+        if len(values) == counts.loc[(path.name, line["gate_path"]), "count"]:
+            medians.append(median(values, "lower") / line["value"] - 1)
+    assert len(off) == 144
+    assert np.abs(off).max() <= 2
+    assert np.count_nonzero(off) <= 30
+    assert len(medians) >= 41
+    assert np.abs(medians).max() <= 0.0025
 
 
 def test_flowatlas_names_what_it_cannot_check(flowatlas):
