@@ -126,6 +126,7 @@ class _Pool:
         else:
             self.populations = panel.get("quantify", {}).get("populations", [])
         self._files: dict[str, tuple] = {}
+        self._kept: dict[str, Any] = {}
 
     def values(self, marker: str, staining: str, minimum: int):
         """A marker's linear values in the threshold populations, over all files of a staining."""
@@ -165,17 +166,16 @@ class _Pool:
         """population, marker, fmo_median and events of the pooled FMO files, gated as full stains."""
         import numpy as np
 
-        from immunotrace.cytometry.fcs import find_channel, read_fcs
+        from immunotrace.cytometry.fcs import find_channel
         from immunotrace.cytometry.quantify import median
 
         wanted = self.panel.get("quantify", {"populations": [], "markers": []})
         for marker in wanted["markers"]:
             parts = {population: [] for population in wanted["populations"]}
             for row in self.rows:
-                if _fmo_marker(row) != marker or row["acquisition"] not in self.keep:
+                if _fmo_marker(row) != marker or self._file(row) is None:
                     continue
-                fcs = read_fcs(row["fcs"])
-                keep = self.keep[row["acquisition"]]
+                fcs, keep = self._file(row)[0], self._kept[row["acquisition"]]
                 events, _, masks = self._gates.gate(row, fcs, keep, thresholds)
                 column = find_channel(fcs, self.panel["markers"][marker]["channel"])
                 for population, values in parts.items():
@@ -215,7 +215,7 @@ class _Pool:
             if quality.row["verdict"] == "fail":
                 self._files[row["acquisition"]] = None
                 return None
-            keep = quality.keep
+            keep = self._kept[row["acquisition"]] = quality.keep
             if self.template is not None:
                 from immunotrace.cytometry.template import place
 
