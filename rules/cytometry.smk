@@ -43,9 +43,7 @@ rule place_thresholds:
     params:
         rows=lambda wc: rows_for_thresholds(wc),
         panel=lambda wc: gated(CASE.panels[wc.panel]),
-        settings=settings(
-            "cytometry", "fmo_quantile", "minimum_events", "median", "qc"
-        ),
+        settings=settings("cytometry", "fmo_quantile", "minimum_events", "median", "qc"),
         code=code("scripts/place_thresholds.py", "envs/cytometry.yaml"),
     script:
         "../scripts/place_thresholds.py"
