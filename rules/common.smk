@@ -97,6 +97,25 @@ def gate_files(rows):
     return sorted({panel["gates"]["file"] for panel in panels_of(rows).values()})
 
 
+def moved_gate_files(rows):
+    """The files of gates that were moved by hand."""
+    return sorted(
+        {part["gates"] for row in rows for part in row.get("gate_overrides", [])}
+    )
+
+
+def spillover_files(rows):
+    return sorted({row["spillover"] for row in rows if "spillover" in row})
+
+
+def read_only(rows):
+    """What quality control needs of the rows: it does not run again when a gate is moved."""
+    unused = ("spillover", "gate_overrides")
+    return [
+        {key: value for key, value in row.items() if key not in unused} for row in rows
+    ]
+
+
 def rows_for_thresholds(wc):
     rows = STAINED_ROWS[wc.subject, wc.panel]
     return threshold_rows(rows, wc.subject, wc.panel, CASE.panels[wc.panel])

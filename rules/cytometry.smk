@@ -17,7 +17,7 @@ rule ingest_batch:
         mem_mb=memory,
         runtime=30,
     params:
-        rows=lambda wc: batch_rows(wc.batch),
+        rows=lambda wc: read_only(batch_rows(wc.batch)),
         settings=settings("cytometry", "qc", "on_failed_qc"),
         code=code("scripts/ingest_batch.py", "envs/cytometry.yaml"),
     script:
@@ -28,6 +28,8 @@ rule place_thresholds:
     input:
         fcs=lambda wc: [row["fcs"] for row in rows_for_thresholds(wc)],
         gates=lambda wc: CASE.panels[wc.panel]["gates"]["file"],
+        moved=lambda wc: moved_gate_files(rows_for_thresholds(wc)),
+        spillover=lambda wc: spillover_files(rows_for_thresholds(wc)),
     output:
         "results/cytometry/thresholds/{subject}/{panel}.tsv",
     log:
@@ -55,6 +57,8 @@ rule quantify_batch:
         kept="results/cytometry/{batch}/kept.npz",
         thresholds=lambda wc: thresholds_of(wc.batch),
         gates=lambda wc: gate_files(full_rows(wc.batch)),
+        moved=lambda wc: moved_gate_files(full_rows(wc.batch)),
+        spillover=lambda wc: spillover_files(full_rows(wc.batch)),
     output:
         populations="results/cytometry/{batch}/populations.tsv",
         markers="results/cytometry/{batch}/markers.tsv",

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from immunotrace.cytometry.fcs import FcsFile, find_channel, read_fcs
-from immunotrace.cytometry.panel import write_kept
+from immunotrace.cytometry.fcs import FcsFile, find_channel
+from immunotrace.cytometry.panel import read_acquisition, write_kept
 from immunotrace.cytometry.placement import singlet_limits
 from immunotrace.errors import InputError
 
@@ -263,7 +263,7 @@ def ingest_batch(
     qc = {**QC_DEFAULTS, **settings.get("qc", {})}
     table, kept, failed = [], {}, []
     for row in rows:
-        result = acquisition_qc(read_fcs(row["fcs"]), qc)
+        result = acquisition_qc(read_acquisition(row), qc)
         sheet = {k: row[k] for k in ("subject", "role", "day", "panel", "staining", "batch")}
         table.append({"acquisition": row["acquisition"], **result.row, **sheet})
         if result.row["verdict"] == "fail":

@@ -42,12 +42,14 @@ class Gating:
     """A gating strategy with the population path of each of its gates.
 
     `populations` maps FlowKit's gate path (without "root") to the population path, parents before
-    children; gates that only group quadrants have none. `origin` is `placed` or `imported`.
+    children; gates that only group quadrants have none. `origin` is `placed` or `imported`, `moved`
+    the populations whose own gate was moved by hand.
     """
 
     strategy: fk.GatingStrategy
     populations: dict[tuple[str, ...], str]
     origin: str
+    moved: frozenset[str] = frozenset()
 
 
 # --- Gating-ML --------------------------------------------------------------------------------
@@ -87,6 +89,11 @@ def gatingml_document(strategy: fk.GatingStrategy, names: Mapping[str, str]) -> 
                 element.insert(0, info)
     etree.indent(root)
     return etree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def names_by_id(gating: Gating) -> dict[str, str]:
+    """The population name of each gate of a document, by its ID, which is the gate's alone there."""
+    return {key[-1]: path.rpartition("/")[2] for key, path in gating.populations.items()}
 
 
 def xml_id(name: str, taken: Iterable[str] = ()) -> str:

@@ -12,8 +12,12 @@ from immunotrace.cytometry.acquisition_qc import ingest_batch
 from immunotrace.cytometry.fcs import FcsFile
 from immunotrace.cytometry.quantify import cytometry_tables, quantify_batch
 from immunotrace.cytometry.thresholds import place_thresholds, threshold_rows
+from immunotrace.validation import load_schema, with_defaults
 
-SETTINGS = {"minimum_events": 100, "fmo_quantile": 0.995, "on_failed_qc": "stop"}
+SETTINGS = {
+    **with_defaults({}, load_schema("config")["properties"]["cytometry"]),
+    "on_failed_qc": "stop",
+}
 PARTS = ("populations", "markers", "densities", "panels")
 
 

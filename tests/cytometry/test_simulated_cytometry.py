@@ -15,7 +15,7 @@ BATCHES = ("run1", "run5")  # whose full stains are judged; the second has the c
 SEED = 2015  # that of the bundled case
 
 
-@pytest.fixture(scope="module", params=["abstract", "opposite"])
+@pytest.fixture(scope="module", params=["abstract", "no_change", "opposite"])
 def simulated(request, repository, tmp_path_factory):
     """Tables of both batches and the truth: {acquisition: ...}."""
     out = tmp_path_factory.mktemp(request.param)
@@ -66,9 +66,9 @@ def test_markers(simulated):
         for true in [
             truth[row.acquisition]["markers"][row.population][row.marker]["percent_positive"]
         ]
-        # By definition of the FMO quantile 0.5 % of the negative cells are called positive.
-        for extra in [0.005 * (100 - true) if row.marker != "IgM" else 0.0]
-        if not near(row.percent_positive, true + extra)
+        if not near(row.percent_positive, true)
+        # A few cells on the border of two B-cell subsets change sides, and IgM differs across it.
+        and abs(row.percent_positive - true) * row.count > 100 * 5
     ]
     assert wrong == []
 

@@ -607,7 +607,7 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
         **({"timeline": "timeline.tsv"} if "timeline" in tables else {}),
         "cytometry": {
             "minimum_events": 100,
-            "fmo_quantile": 0.995,
+            "fmo_quantile": 0.998,
             "on_failed_qc": "exclude",
             "qc": {"remove": ["margin", "time"], "window_z": 6},
         },
