@@ -160,7 +160,7 @@ REPORT_TEMPLATES = [
     f"immunotrace/report/templates/report.{ending}" for ending in ("css", "js", "typ")
 ]
 
-CYTOMETRY_TABLES = ["populations", "markers", "cytometry_qc"]
+CYTOMETRY_TABLES = ["populations", "markers", "cytometry_qc", "cytometry_qc_channels"]
 PLATE_TABLES = ["wells", "plate_qc", "curves", "contrasts"]
 
 
@@ -180,7 +180,9 @@ def figure_tables(group):
     if group == "timeline":
         return {"timeline": CASE.timeline}
     if group == "quality":
-        return published("cytometry_qc", "wells", "plate_qc")
+        batches = CASE.batches
+        time = expand("results/cytometry/{batch}/time.tsv", batch=batches)
+        return published("cytometry_qc", "wells", "plate_qc") | {"time": time}
     timeline = {"timeline": CASE.timeline} if CASE.timeline else {}
     if group == "steroid_sensitivity":
         fitted = {"fitted": "results/doseresponse/fitted.tsv"}

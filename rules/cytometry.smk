@@ -7,6 +7,8 @@ rule ingest_batch:
     output:
         qc="results/cytometry/{batch}/qc.tsv",
         kept="results/cytometry/{batch}/kept.npz",
+        channels="results/cytometry/{batch}/channels.tsv",
+        time="results/cytometry/{batch}/time.tsv",
     log:
         "logs/ingest_batch/{batch}.log",
     benchmark:
@@ -91,10 +93,12 @@ rule cytometry_tables:
         ),
         markers=expand("results/cytometry/{batch}/markers.tsv", batch=CASE.batches),
         qc=expand("results/cytometry/{batch}/qc.tsv", batch=CASE.batches),
+        channels=expand("results/cytometry/{batch}/channels.tsv", batch=CASE.batches),
     output:
         populations="results/tables/populations.tsv",
         markers="results/tables/markers.tsv",
         qc="results/tables/cytometry_qc.tsv",
+        channels="results/tables/cytometry_qc_channels.tsv",
     log:
         "logs/cytometry_tables.log",
     conda:

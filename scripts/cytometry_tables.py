@@ -12,10 +12,12 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
             "populations": parts.populations,
             "markers": parts.markers,
             "cytometry_qc": parts.qc,
+            "cytometry_qc_channels": parts.channels,
         },
         {
             "populations": aside(joined.populations),
             "markers": aside(joined.markers),
             "cytometry_qc": aside(joined.qc),
+            "cytometry_qc_channels": aside(joined.channels),
         },
     )

@@ -9,6 +9,6 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "t_cells": tuple(f"t_cells_{name}" for name in _LINEAGE_FIGURES),
     "b_cells": tuple(f"b_cells_{name}" for name in _LINEAGE_FIGURES),
     "steroid_sensitivity": ("steroid_curves", "steroid_overlay", "steroid_ic50", "steroid_ratios"),
-    "quality": ("quality_cytometry", "quality_plates"),
+    "quality": ("quality_cytometry", "quality_flow", "quality_plates"),
 }
 """The figures of each group; a figure without data is written all the same and says so."""

@@ -41,7 +41,8 @@ def run_chain(rows: list[dict], panels: dict, settings: dict, out: Path) -> dict
     kept = {batch: out / batch / "kept.npz" for batch in batches}
     for batch in batches:
         own = [row for row in rows if row["batch"] == batch]
-        ingest_batch(own, settings, out / batch / "qc.tsv", kept[batch])
+        extra = (out / batch / "channels.tsv", out / batch / "time.tsv")
+        ingest_batch(own, settings, out / batch / "qc.tsv", kept[batch], *extra)
     thresholds = []
     for subject, panel in sorted({(row["subject"], row["panel"]) for row in rows}):
         path = out / "thresholds" / f"{subject}_{panel}.tsv"

@@ -223,6 +223,34 @@ def _cytometry_qc(populations, subjects, days):
     return pd.DataFrame(out)
 
 
+def _time(checks, rng):
+    """Windows of each file; the clogged one has a gap and a channel that drifts."""
+    out = []
+    for check in checks.itertuples():
+        clogged = (np.arange(40) // 4 == 5) & (check.time_removed > 0)
+        rate = 400 * np.exp(0.05 * rng.standard_normal(40)) * np.where(clogged, 0.3, 1)
+        ends = np.cumsum(250 / rate)
+        out.append(
+            pd.DataFrame(
+                {
+                    "acquisition": check.acquisition,
+                    "panel": check.panel,
+                    "role": check.role,
+                    "window": np.arange(1, 41),
+                    "start": ends - 250 / rate,
+                    "end": ends,
+                    "events": 250,
+                    "events_per_second": rate,
+                    "channel": "PE-A",
+                    "level": 0.03 * rng.standard_normal(40) - 0.4 * clogged,
+                    "cause": np.where(clogged, "rate; PE-A", None),
+                    "removed": clogged,
+                }
+            )
+        )
+    return pd.concat(out, ignore_index=True)
+
+
 def _response(dose, ic50, hill=1.1, bottom=12.0):
     return bottom + (100 - bottom) / (1 + (dose / ic50) ** hill)
 
@@ -585,6 +613,8 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
             tables["densities"] = _densities(tables["markers"], rng)
             tables["panels"] = _panels(tables["populations"], PAIRS, rng)
             tables["cytometry_qc"] = _cytometry_qc(tables["populations"], subjects, days)
+            # Its own generator, so that what is drawn after it stays as it was.
+            tables["time"] = _time(tables["cytometry_qc"], np.random.default_rng(5))
         tables |= _plates(subjects, days, rng)
         values = measurements(tables.get("populations"), tables.get("markers"), tables["curves"])
         control = "HC01" if kind != "no_control" else None
