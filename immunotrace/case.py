@@ -403,6 +403,11 @@ def _panel_problems(file: YamlFile) -> list[str]:
                     for marker in template["cuts"]
                     if marker not in panel["markers"]
                 ]
+        if populations is not None and panel.get("live", populations[0]) not in populations:
+            problems.append(
+                f"{file.where((*key, 'live'))}: {panel['live']!r} is none of the populations of panel "
+                f"{name!r}.{suggestion(panel['live'], populations)}"
+            )
         quantify = panel.get("quantify", {})
         for part, known in (("markers", list(panel["markers"])), ("populations", populations)):
             problems += [

@@ -106,6 +106,9 @@ rule cytometry_tables:
     resources:
         mem_mb=memory,
     params:
+        live={
+            name: panel["live"] for name, panel in CASE.panels.items() if "live" in panel
+        },
         code=code("scripts/cytometry_tables.py", "envs/cytometry.yaml"),
     script:
         "../scripts/cytometry_tables.py"

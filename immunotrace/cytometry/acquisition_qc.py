@@ -354,6 +354,24 @@ def doublet_percent(fcs: FcsFile, usable: np.ndarray, notes: list[str]) -> float
     return float(100.0 * np.mean(area > high * np.maximum(height, 0.0)))
 
 
+def add_dead_cells(
+    qc_path: str | Path, populations_path: str | Path, live: Mapping[str, str]
+) -> None:
+    """Add `dead_percent` to cytometry_qc.tsv: the part of its parent that the living cells leave.
+
+    `live` names the population of living cells of each panel. Empty where a panel names none, and
+    for files that are not gated: controls, and those that failed.
+    """
+    from immunotrace.tables import read_tsv, write_tsv
+
+    populations = read_tsv(populations_path)
+    is_live = populations["population"] == populations["panel"].map(live)
+    percent = populations[is_live].set_index("acquisition")["percent_of_parent"]
+    checks = read_tsv(qc_path)
+    checks["dead_percent"] = 100 - checks["acquisition"].map(percent).astype(float)
+    write_tsv(checks, qc_path)
+
+
 def _is_time(name: str) -> bool:
     return name.strip().lower() == "time"
 

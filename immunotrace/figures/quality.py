@@ -155,11 +155,20 @@ def draw_flow(data: pd.DataFrame) -> Figure:
         if number >= len(names) - columns:
             axis.set_xlabel("time (s)", fontsize=6)
         axis.tick_params(labelsize=5.5)
-        channel = style.text_of(own["channel"].iloc[0], 14)
-        axis.set_title(f"{style.text_of(name, 26)} · {channel}", fontsize=6, pad=3)
+        axis.set_title(style.text_of(name, 24), fontsize=6, pad=3)
+        axis.text(
+            0.98, 0.06, style.text_of(own["channel"].iloc[0], 16), fontsize=5.5, color=_DRIFT,
+            ha="right", va="bottom", transform=axis.transAxes,
+        )  # fmt: skip
     handles = [
         Line2D([], [], color=_FLOW, linewidth=1.2, label="flow rate"),
-        Line2D([], [], color=_DRIFT, linewidth=1.2, label="level of the channel that drifts most"),
+        Line2D(
+            [],
+            [],
+            color=_DRIFT,
+            linewidth=1.2,
+            label="level of the channel that drifts most, named in the panel",
+        ),
         Patch(facecolor=style.ALERT, alpha=0.18, label="removed"),
     ]
     style.key(made.figure, handles, left=0.45)

@@ -9,7 +9,12 @@ from cytometry_chain import SETTINGS, log_normal, make_fcs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from immunotrace.cytometry.acquisition_qc import QC_DEFAULTS, acquisition_qc, ingest_batch
+from immunotrace.cytometry.acquisition_qc import (
+    QC_DEFAULTS,
+    acquisition_qc,
+    add_dead_cells,
+    ingest_batch,
+)
 from immunotrace.cytometry.panel import read_kept, write_kept
 from immunotrace.errors import InputError
 from immunotrace.tables import read_tsv
@@ -171,6 +176,20 @@ def test_failed_files_are_excluded_or_stop_the_run(columns, tmp_path):
     assert (kept.read_bytes(), table.read_bytes()) == first
     with pytest.raises(InputError, match=r"1 acquisition\(s\) failed .*file .*300 events are left"):
         ingest_batch(rows, SETTINGS, table, kept, *more)
+
+
+def test_dead_cells_are_what_the_living_leave_of_their_parent(tmp_path):
+    qc, populations = tmp_path / "qc.tsv", tmp_path / "populations.tsv"
+    qc.write_text("acquisition\tpanel\tverdict\na\tT\tpass\nb\tB\tpass\nc\tT\tpass\n")
+    populations.write_text(
+        "acquisition\tpanel\tpopulation\tpercent_of_parent\n"
+        "a\tT\tcells\t90\na\tT\tcells/live\t94.5\nb\tB\tcells/live\t80\n"
+    )
+    add_dead_cells(qc, populations, {"T": "cells/live"})
+    checks = read_tsv(qc).set_index("acquisition")
+    assert checks["dead_percent"].to_dict() == pytest.approx(
+        {"a": 5.5, "b": np.nan, "c": np.nan}, nan_ok=True
+    )
 
 
 @settings(max_examples=30, deadline=None)

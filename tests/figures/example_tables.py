@@ -211,6 +211,7 @@ def _cytometry_qc(populations, subjects, days):
                             margin_events=120 + index,
                             time_removed=clog,
                             doublet_percent=3.2,
+                            dead_percent=6.1 if staining == "full" else np.nan,
                             notes=None,
                             subject=subject,
                             role=role,
@@ -249,6 +250,15 @@ def _time(checks, rng):
             )
         )
     return pd.concat(out, ignore_index=True)
+
+
+def _channels(checks):
+    """Two channels a file; of the first file's PE-A 2.5 % of the events are at the top."""
+    names = [(name, channel) for name in checks["acquisition"] for channel in ("FSC-A", "PE-A")]
+    frame = pd.DataFrame(names, columns=["acquisition", "channel"])
+    frame = frame.assign(percent_at_low=0.0, percent_at_high=0.1, drift=0.04, windows_flagged=0)
+    frame.loc[1, "percent_at_high"] = 2.5
+    return frame
 
 
 def _response(dose, ic50, hill=1.1, bottom=12.0):
@@ -568,6 +578,7 @@ def _one_day(rng, texts):
                 margin_events=0,
                 time_removed=0,
                 doublet_percent=np.nan,
+                dead_percent=np.nan,
                 notes="no Time channel",
                 subject=name[:4],
                 role="patient",
@@ -624,6 +635,8 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
             tables["claims"] = judge_claims(
                 CLAIMS, tables["changes"], tables["timeline"].to_dict("records"), "MSC01"
             )
+    if "cytometry_qc" in tables:
+        tables["cytometry_qc_channels"] = _channels(tables["cytometry_qc"])
     if texts:
         if "timeline" in tables:
             tables["timeline"].loc[0, "name"] = TRICKY
