@@ -107,7 +107,9 @@ rule cytometry_tables:
         mem_mb=memory,
     params:
         live={
-            name: panel["live"] for name, panel in CASE.panels.items() if "live" in panel
+            name: panel["live"]
+            for name, panel in CASE.panels.items()
+            if "live" in panel
         },
         code=code("scripts/cytometry_tables.py", "envs/cytometry.yaml"),
     script:
