@@ -124,7 +124,9 @@ class GateSource:
         if self.kind == "template":
             channels = marker_channels(self.panel)
             placement = place(self.template, fcs, events, channels, thresholds, wanted)
-            document = gates.placed_document(placement.gates, self.scale, compensation == "fcs")
+            document = gates.placed_document(
+                placement.gates, self.scale, compensation == "fcs", fcs.given_spillover
+            )
             gating = replace(gates.read_gatingml(document, name), origin="placed")
         elif self.kind == "gatingml":
             document, gating = Path(self.file).read_bytes(), self.gating
