@@ -126,6 +126,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
             problems += _claim_problems(claims_file, panels_file, settings)
     if problems:
         _stop(problems)
+    moved = _moved_gates(overrides)
     return Case(
         settings=settings,
         acquisitions=[
@@ -136,7 +137,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
                     for column in ("fcs", "spillover")
                     if column in row
                 },
-                **_moved(overrides, row["acquisition"]),
+                **moved.get(row["acquisition"], {}),
             }
             for row in _in_order(acquisitions.rows, "acquisition")
         ],
@@ -212,13 +213,13 @@ def _in_order(rows: list[dict], name: str) -> list[dict]:
     return sorted(rows, key=lambda row: (row["role"] != "patient", row[name]))
 
 
-def _moved(overrides: Sheet, acquisition: str) -> dict[str, list[dict]]:
-    rows = [row for row in overrides.rows if row["acquisition"] == acquisition]
-    moved = [
-        {"population": row["population"], "gates": _beside(overrides.path, row["gates"])}
-        for row in sorted(rows, key=lambda row: row["population"])
-    ]
-    return {"gate_overrides": moved} if moved else {}
+def _moved_gates(overrides: Sheet) -> dict[str, dict[str, list[dict]]]:
+    """What the rows of the acquisitions get, by their names."""
+    moved: dict[str, dict[str, list[dict]]] = defaultdict(lambda: {"gate_overrides": []})
+    for row in sorted(overrides.rows, key=lambda row: row["population"]):
+        part = {"population": row["population"], "gates": _beside(overrides.path, row["gates"])}
+        moved[row["acquisition"]]["gate_overrides"].append(part)
+    return moved
 
 
 def _is_simulated(path: str) -> bool:
@@ -321,7 +322,9 @@ def _override_problems(
 ) -> list[str]:
     problems = []
     panel_of = {row.get("acquisition"): row.get("panel") for row in acquisitions.rows}
-    panels = _panels(panels_file)
+    gates_of = {name: panel["gates"] for name, panel in _panels(panels_file).items()}
+    known_in = {name: _gated_populations(gates) for name, gates in gates_of.items() if sheet.rows}
+    there_in: dict[str, tuple[list[str], list[str]]] = {}
     first: dict[tuple, int] = {}
     for index, row in enumerate(sheet.rows):
         acquisition, population = row.get("acquisition"), row.get("population")
@@ -330,12 +333,12 @@ def _override_problems(
                 f"{sheet.where(index, 'acquisition')}: {acquisition!r} is not in the acquisitions "
                 f"sheet.{suggestion(acquisition, panel_of)}"
             )
-        gates = panels.get(panel_of.get(acquisition), {}).get("gates")
-        known = _gated_populations(gates) if gates else None
+        panel = panel_of.get(acquisition)
+        known = known_in.get(panel)
         if known is not None and population is not None and population not in known:
             problems.append(
                 f"{sheet.where(index, 'population')}: {population!r} is no gate of "
-                f"{gates['file']}, which has {', '.join(known)}.{suggestion(population, known)}"
+                f"{gates_of[panel]['file']}, which has {', '.join(known)}.{suggestion(population, known)}"
             )
         if (acquisition, population) in first:
             problems.append(
@@ -358,8 +361,10 @@ def _override_problems(
                 f"for {path!r}). Put it there, correct the path, or remove the row."
             )
             continue
-        there, found = gate_populations(path)
-        problems += found
+        if path not in there_in:
+            there_in[path] = gate_populations(path)
+            problems += there_in[path][1]
+        there, found = there_in[path]
         if not found and population is not None and population not in there:
             problems.append(
                 f"{sheet.where(index, 'gates')}: {path} has no gate for {population!r}; it has "
