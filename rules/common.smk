@@ -109,7 +109,7 @@ def spillover_files(rows):
 
 
 def read_only(rows):
-    """What quality control needs of the rows: it does not run again when a gate is moved."""
+    """The rows without what gating alone uses: nothing before it runs again when a gate is moved."""
     unused = ("spillover", "gate_overrides")
     return [
         {key: value for key, value in row.items() if key not in unused} for row in rows
@@ -133,7 +133,7 @@ def simulated(rows, column):
     """The rows whose files the simulation makes, with what it needs to know of them."""
     return [
         {**row, "path": row[column], "map": row.get("map_file")}
-        for row in rows
+        for row in read_only(rows)
         if row[column].startswith("results/simulated/")
     ]
 
