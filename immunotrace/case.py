@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from immunotrace.cytometry.gate_overrides import gate_populations
 from immunotrace.cytometry.template_file import check_template, population_paths
 from immunotrace.errors import InputError
 from immunotrace.plates.grids import wells_of
@@ -31,7 +32,8 @@ class Case:
     """One study: settings with their defaults, and the rows of its sheets (empty where absent).
 
     Paths in the rows are relative to the working directory. The rows are in the order of their names,
-    patients before controls: the order in the sheets means nothing.
+    patients before controls: the order in the sheets means nothing. An acquisition with gates that were
+    moved by hand has them as `gate_overrides`: a list of population and gates, a file.
     """
 
     settings: dict
@@ -107,6 +109,8 @@ def load_case(config: dict, config_files: list[str]) -> Case:
     problems += found
     roles: dict[str, str] = {}
     problems += _acquisition_problems(acquisitions, panels_file, simulated, roles)
+    overrides, found = _sheet(settings, "gate_overrides")
+    problems += found + _override_problems(overrides, acquisitions, panels_file)
     plate_maps, found = _plate_maps(plates)
     problems += found
     problems += _plate_problems(plates, simulated, roles, settings["dose_response"])
@@ -123,10 +127,19 @@ def load_case(config: dict, config_files: list[str]) -> Case:
             problems += _claim_problems(claims_file, panels_file, settings)
     if problems:
         _stop(problems)
+    moved = _moved_gates(overrides)
     return Case(
         settings=settings,
         acquisitions=[
-            {**row, "fcs": _beside(acquisitions.path, row["fcs"])}
+            {
+                **row,
+                **{
+                    column: _beside(acquisitions.path, row[column])
+                    for column in ("fcs", "spillover")
+                    if column in row
+                },
+                **moved.get(row["acquisition"], {}),
+            }
             for row in _in_order(acquisitions.rows, "acquisition")
         ],
         panels=_panels(panels_file),
@@ -187,6 +200,8 @@ def _sheet(settings: dict, name: str) -> tuple[Sheet, list[str]]:
     if name not in settings:
         return Sheet("", [], []), []
     sheet, problems = read_sheet(settings[name], load_schema(name))
+    if name == "gate_overrides":
+        return sheet, problems
     return sheet, problems + duplicates(sheet, name.removesuffix("s"))
 
 
@@ -197,6 +212,15 @@ def _beside(sheet_path: str, path: str) -> str:
 
 def _in_order(rows: list[dict], name: str) -> list[dict]:
     return sorted(rows, key=lambda row: (row["role"] != "patient", row[name]))
+
+
+def _moved_gates(overrides: Sheet) -> dict[str, dict[str, list[dict]]]:
+    """What the rows of the acquisitions get, by their names."""
+    moved: dict[str, dict[str, list[dict]]] = defaultdict(lambda: {"gate_overrides": []})
+    for row in sorted(overrides.rows, key=lambda row: row["population"]):
+        part = {"population": row["population"], "gates": _beside(overrides.path, row["gates"])}
+        moved[row["acquisition"]]["gate_overrides"].append(part)
+    return moved
 
 
 def _is_simulated(path: str) -> bool:
@@ -234,7 +258,9 @@ def _acquisition_problems(
     sheet: Sheet, panels_file: YamlFile | None, simulated: bool, roles: dict[str, str]
 ) -> list[str]:
     problems = _consistent_roles(sheet, roles)
-    problems += duplicates(sheet, "fcs") + _missing_files(sheet, "fcs", simulated)
+    problems += _missing_files(sheet, "fcs", simulated)
+    problems += _missing_files(sheet, "spillover", simulated)
+    problems += _duplicated_files(sheet)
     if panels_file is None:
         return problems
     panels = panels_file.data["panels"]
@@ -249,6 +275,12 @@ def _acquisition_problems(
                     f"{suggestion(row['panel'], panels)}"
                 )
             continue
+        if "spillover" in row and panel.get("compensation", "fcs") != "fcs":
+            problems.append(
+                f"{sheet.where(index, 'spillover')}: the panel {row['panel']!r} has `compensation: "
+                f"{panel['compensation']}`, so no matrix of this sheet is used; remove it, or set "
+                "`compensation: fcs`."
+            )
         stained[row.get("subject"), row["panel"]].add(row.get("staining"))
         markers = panel["markers"]
         left_out = row.get("staining", "").removeprefix("FMO:")
@@ -268,6 +300,91 @@ def _acquisition_problems(
                     "the threshold to valley, none or a number."
                 )
     return problems
+
+
+def _duplicated_files(sheet: Sheet) -> list[str]:
+    """A file may stand in several rows, each with another data set of it."""
+    first: dict[tuple, int] = {}
+    problems = []
+    for index, row in enumerate(sheet.rows):
+        key = row.get("fcs"), row.get("dataset", 1)
+        if key[0] is not None and key in first:
+            problems.append(
+                f"{sheet.where(index, 'fcs')}: {row['fcs']!r} stands already on line "
+                f"{sheet.lines[first[key]]}; expected a file of its own in each row, or another "
+                "`dataset` of it."
+            )
+        first.setdefault(key, index)
+    return problems
+
+
+def _override_problems(
+    sheet: Sheet, acquisitions: Sheet, panels_file: YamlFile | None
+) -> list[str]:
+    problems = []
+    panel_of = {row.get("acquisition"): row.get("panel") for row in acquisitions.rows}
+    gates_of = {name: panel["gates"] for name, panel in _panels(panels_file).items()}
+    known_in = {name: _gated_populations(gates) for name, gates in gates_of.items() if sheet.rows}
+    there_in: dict[str, tuple[list[str], list[str]]] = {}
+    first: dict[tuple, int] = {}
+    for index, row in enumerate(sheet.rows):
+        acquisition, population = row.get("acquisition"), row.get("population")
+        if acquisition is not None and acquisition not in panel_of:
+            problems.append(
+                f"{sheet.where(index, 'acquisition')}: {acquisition!r} is not in the acquisitions "
+                f"sheet.{suggestion(acquisition, panel_of)}"
+            )
+        panel = panel_of.get(acquisition)
+        known = known_in.get(panel)
+        if known is not None and population is not None and population not in known:
+            problems.append(
+                f"{sheet.where(index, 'population')}: {population!r} is no gate of "
+                f"{gates_of[panel]['file']}, which has {', '.join(known)}.{suggestion(population, known)}"
+            )
+        if (acquisition, population) in first:
+            problems.append(
+                f"{sheet.where(index, 'population')}: {population!r} of {acquisition!r} stands already "
+                f"on line {sheet.lines[first[acquisition, population]]}; expected one row a gate."
+            )
+        first.setdefault((acquisition, population), index)
+        if "gates" not in row:
+            continue
+        path = _beside(sheet.path, row["gates"])
+        if os.path.normpath(path).startswith(os.path.join("results", "")):
+            problems.append(
+                f"{sheet.where(index, 'gates')}: {path} is written by the pipeline, which would replace "
+                "it; copy it beside this sheet and name the copy."
+            )
+            continue
+        if not os.path.isfile(path):
+            problems.append(
+                f"{sheet.where(index, 'gates')}: no file {row['gates']!r} beside the sheet (looked "
+                f"for {path!r}). Put it there, correct the path, or remove the row."
+            )
+            continue
+        if path not in there_in:
+            there_in[path] = gate_populations(path)
+            problems += there_in[path][1]
+        there, found = there_in[path]
+        if not found and population is not None and population not in there:
+            problems.append(
+                f"{sheet.where(index, 'gates')}: {path} has no gate for {population!r}; it has "
+                f"{', '.join(there) or 'none that can be moved'}.{suggestion(population, there)}"
+            )
+    return problems
+
+
+def _gated_populations(gates: dict) -> list[str] | None:
+    """The populations that a panel's gates make, None where only FlowJo's workspace can tell."""
+    if not os.path.isfile(gates["file"]):
+        return None
+    if gates["source"] == "template":
+        template, problems = check_template(gates["file"])
+        return None if problems else population_paths(template)
+    if gates["source"] == "gatingml":
+        populations, problems = gate_populations(gates["file"])
+        return None if problems else populations
+    return None
 
 
 def _panel_problems(file: YamlFile) -> list[str]:
@@ -292,6 +409,11 @@ def _panel_problems(file: YamlFile) -> list[str]:
                     for marker in template["cuts"]
                     if marker not in panel["markers"]
                 ]
+        if populations is not None and panel.get("live", populations[0]) not in populations:
+            problems.append(
+                f"{file.where((*key, 'live'))}: {panel['live']!r} is none of the populations of panel "
+                f"{name!r}.{suggestion(panel['live'], populations)}"
+            )
         quantify = panel.get("quantify", {})
         for part, known in (("markers", list(panel["markers"])), ("populations", populations)):
             problems += [

@@ -17,7 +17,8 @@ def describe_case(
 ) -> dict:
     """The case as one JSON object, for the report's chapters.
 
-    `inputs` has name, file, size in bytes and SHA-256 of each raw file.
+    `inputs` has name, file, size in bytes and SHA-256 of each raw file, and of the gates that were
+    moved and the matrices that were given.
     """
     subjects = {row["subject"]: row["role"] for row in [*acquisitions, *plates]}
     return {
@@ -35,6 +36,16 @@ def describe_case(
         "settings": settings,
         "inputs": [
             *(_input(row["acquisition"], row["fcs"]) for row in acquisitions),
+            *(
+                _input(f"{row['acquisition']}: {part['population']}", part["gates"])
+                for row in acquisitions
+                for part in row.get("gate_overrides", [])
+            ),
+            *(
+                _input(f"{row['acquisition']}: spillover", row["spillover"])
+                for row in acquisitions
+                if "spillover" in row
+            ),
             *(_input(row["plate"], row["file"]) for row in plates),
             *([_input("timeline", settings["timeline"])] if "timeline" in settings else []),
         ],

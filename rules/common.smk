@@ -97,6 +97,25 @@ def gate_files(rows):
     return sorted({panel["gates"]["file"] for panel in panels_of(rows).values()})
 
 
+def moved_gate_files(rows):
+    """The files of gates that were moved by hand."""
+    return sorted(
+        {part["gates"] for row in rows for part in row.get("gate_overrides", [])}
+    )
+
+
+def spillover_files(rows):
+    return sorted({row["spillover"] for row in rows if "spillover" in row})
+
+
+def read_only(rows):
+    """The rows without what gating alone uses: nothing before it runs again when a gate is moved."""
+    unused = ("spillover", "gate_overrides")
+    return [
+        {key: value for key, value in row.items() if key not in unused} for row in rows
+    ]
+
+
 def rows_for_thresholds(wc):
     rows = STAINED_ROWS[wc.subject, wc.panel]
     return threshold_rows(rows, wc.subject, wc.panel, CASE.panels[wc.panel])
@@ -114,7 +133,7 @@ def simulated(rows, column):
     """The rows whose files the simulation makes, with what it needs to know of them."""
     return [
         {**row, "path": row[column], "map": row.get("map_file")}
-        for row in rows
+        for row in read_only(rows)
         if row[column].startswith("results/simulated/")
     ]
 
@@ -141,7 +160,7 @@ REPORT_TEMPLATES = [
     f"immunotrace/report/templates/report.{ending}" for ending in ("css", "js", "typ")
 ]
 
-CYTOMETRY_TABLES = ["populations", "markers", "cytometry_qc"]
+CYTOMETRY_TABLES = ["populations", "markers", "cytometry_qc", "cytometry_qc_channels"]
 PLATE_TABLES = ["wells", "plate_qc", "curves", "contrasts"]
 
 
@@ -161,7 +180,9 @@ def figure_tables(group):
     if group == "timeline":
         return {"timeline": CASE.timeline}
     if group == "quality":
-        return published("cytometry_qc", "wells", "plate_qc")
+        batches = CASE.batches
+        time = expand("results/cytometry/{batch}/time.tsv", batch=batches)
+        return published("cytometry_qc", "wells", "plate_qc") | {"time": time}
     timeline = {"timeline": CASE.timeline} if CASE.timeline else {}
     if group == "steroid_sensitivity":
         lines = {n: f"results/doseresponse/{n}.tsv" for n in ("fitted", "residuals")}

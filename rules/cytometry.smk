@@ -7,6 +7,8 @@ rule ingest_batch:
     output:
         qc="results/cytometry/{batch}/qc.tsv",
         kept="results/cytometry/{batch}/kept.npz",
+        channels="results/cytometry/{batch}/channels.tsv",
+        time="results/cytometry/{batch}/time.tsv",
     log:
         "logs/ingest_batch/{batch}.log",
     benchmark:
@@ -17,7 +19,7 @@ rule ingest_batch:
         mem_mb=memory,
         runtime=30,
     params:
-        rows=lambda wc: batch_rows(wc.batch),
+        rows=lambda wc: read_only(batch_rows(wc.batch)),
         settings=settings("cytometry", "qc", "on_failed_qc"),
         code=code("scripts/ingest_batch.py", "envs/cytometry.yaml"),
     script:
@@ -28,6 +30,8 @@ rule place_thresholds:
     input:
         fcs=lambda wc: [row["fcs"] for row in rows_for_thresholds(wc)],
         gates=lambda wc: CASE.panels[wc.panel]["gates"]["file"],
+        moved=lambda wc: moved_gate_files(rows_for_thresholds(wc)),
+        spillover=lambda wc: spillover_files(rows_for_thresholds(wc)),
     output:
         thresholds="results/cytometry/thresholds/{subject}/{panel}.tsv",
         fmo_medians="results/cytometry/fmo_medians/{subject}/{panel}.tsv",
@@ -57,6 +61,8 @@ rule quantify_batch:
         thresholds=lambda wc: placed("thresholds", wc.batch),
         fmo_medians=lambda wc: placed("fmo_medians", wc.batch),
         gates=lambda wc: gate_files(full_rows(wc.batch)),
+        moved=lambda wc: moved_gate_files(full_rows(wc.batch)),
+        spillover=lambda wc: spillover_files(full_rows(wc.batch)),
     output:
         populations="results/cytometry/{batch}/populations.tsv",
         markers="results/cytometry/{batch}/markers.tsv",
@@ -89,10 +95,12 @@ rule cytometry_tables:
         ),
         markers=expand("results/cytometry/{batch}/markers.tsv", batch=CASE.batches),
         qc=expand("results/cytometry/{batch}/qc.tsv", batch=CASE.batches),
+        channels=expand("results/cytometry/{batch}/channels.tsv", batch=CASE.batches),
     output:
         populations="results/tables/populations.tsv",
         markers="results/tables/markers.tsv",
         qc="results/tables/cytometry_qc.tsv",
+        channels="results/tables/cytometry_qc_channels.tsv",
     log:
         "logs/cytometry_tables.log",
     conda:
@@ -100,6 +108,11 @@ rule cytometry_tables:
     resources:
         mem_mb=memory,
     params:
+        live={
+            name: panel["live"]
+            for name, panel in CASE.panels.items()
+            if "live" in panel
+        },
         code=code("scripts/cytometry_tables.py", "envs/cytometry.yaml"),
     script:
         "../scripts/cytometry_tables.py"

@@ -4,7 +4,9 @@
 rule describe_case:
     input:
         raw=[row["fcs"] for row in CASE.acquisitions]
-        + [row["file"] for row in CASE.plates],
+        + [row["file"] for row in CASE.plates]
+        + moved_gate_files(CASE.acquisitions)
+        + spillover_files(CASE.acquisitions),
         timeline=[CASE.timeline] if CASE.timeline else [],
     output:
         "results/report/case.json",

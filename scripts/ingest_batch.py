@@ -11,4 +11,6 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
         snakemake.params.settings,
         aside(snakemake.output.qc),
         aside(snakemake.output.kept),
+        aside(snakemake.output.channels),
+        aside(snakemake.output.time),
     )

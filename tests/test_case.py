@@ -117,7 +117,7 @@ def test_a_right_case_is_read(folder):
     assert case.acquisitions[0]["day"] == -1
     assert case.plates[0]["map"][0] == {"well": "A1", "well_role": "sample", "dose": 5.0}
     assert case.panels["T"]["gates"]["file"] == "sheets/gates.yaml"
-    assert case.settings["cytometry"]["fmo_quantile"] == 0.995
+    assert case.settings["cytometry"]["fmo_quantile"] == 0.998
     assert not case.simulated
     assert case.batches == ["run1", "run2"]
 
@@ -463,3 +463,83 @@ def test_timeline_rows(tmp_path):
     assert len(rows) == 2
     assert "line 2, column end_day: 3 is before day 5" in found[0]
     assert "line 3, column value: empty" in found[1]
+
+
+MOVED = """\
+<gating:Gating-ML xmlns:gating="http://www.isac-net.org/std/Gating-ML/v2.0/gating"
+  xmlns:data-type="http://www.isac-net.org/std/Gating-ML/v2.0/datatypes">
+  <gating:RectangleGate gating:id="cells"/>
+  <gating:RectangleGate gating:id="Tcells" gating:parent_id="cells">
+    <data-type:custom_info><population>T cells</population></data-type:custom_info>
+  </gating:RectangleGate>
+</gating:Gating-ML>
+"""
+OVERRIDES = "acquisition\tpopulation\tgates\na1\tcells/T cells\tmoved.xml\n"
+
+
+@pytest.fixture
+def moved(folder):
+    (folder / "sheets/moved.xml").write_text(MOVED)
+    (folder / "sheets/gate_overrides.tsv").write_text(OVERRIDES)
+    edit(folder / "config.yaml", "plates:", "gate_overrides: sheets/gate_overrides.tsv\nplates:")
+    return folder
+
+
+def test_moved_gates_belong_to_their_acquisition(moved):
+    first, second, third = load().acquisitions
+    assert first["gate_overrides"] == [{"population": "cells/T cells", "gates": "sheets/moved.xml"}]
+    assert "gate_overrides" not in second
+    assert "gate_overrides" not in third
+
+
+def test_mistakes_in_gate_overrides(moved):
+    sheet = moved / "sheets/gate_overrides.tsv"
+    (moved / "results").mkdir()
+    (moved / "results/S.xml").write_text(MOVED)
+    (moved / "sheets/other.xml").write_text("<Workspace/>")
+    rows = [
+        "a1\tcells/T cells\tmoved.xml",
+        "a9\tcells\tmoved.xml",
+        "a2\tcells/T cell\tmoved.xml",
+        "a2\tcells/T cells/CD4\tmoved.xml",
+        "a3\tcells\tnowhere.xml",
+        "a3\tcells/T cells\tother.xml",
+        "a1\tcells\t../results/S.xml",
+    ]
+    sheet.write_text(OVERRIDES + "\n".join(rows) + "\n")
+    text = problems()
+    place = "sheets/gate_overrides.tsv line"
+    for expected in (
+        f"{place} 3, column population: 'cells/T cells' of 'a1' stands already on line 2",
+        f"{place} 4, column acquisition: 'a9' is not in the acquisitions sheet.",
+        f"{place} 5, column population: 'cells/T cell' is no gate of sheets/gates.yaml, which has "
+        "cells, cells/T cells, cells/T cells/CD4. Did you mean 'cells/T cells'?",
+        f"{place} 6, column gates: sheets/moved.xml has no gate for 'cells/T cells/CD4'; it has cells",
+        f"{place} 7, column gates: no file 'nowhere.xml' beside the sheet",
+        "sheets/other.xml: not a Gating-ML 2.0 document",
+        f"{place} 9, column gates: results/S.xml is written by the pipeline",
+    ):
+        assert expected in text
+
+
+def test_several_data_sets_of_a_file_and_a_matrix_of_ones_own(folder):
+    path = folder / "sheets/acquisitions.tsv"
+    lines = ACQUISITIONS.replace("a2.fcs", "a1.fcs").splitlines()
+    cells = ["dataset\tspillover", "1\traw/matrix.csv", "2\t", "\t"]
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in zip(lines, cells, strict=True)))
+    text = problems()
+    assert "line 2, column spillover: no file 'raw/matrix.csv' beside the sheet" in text
+    assert "stands already" not in text
+    (folder / "sheets/raw/matrix.csv").write_text("A,B")
+    first, second, third = load().acquisitions
+    assert (first["dataset"], first["spillover"]) == (1, "sheets/raw/matrix.csv")
+    assert (second["fcs"], second["dataset"]) == ("sheets/raw/a1.fcs", 2)
+    assert not {"dataset", "spillover"} & set(third)
+    path.write_text(path.read_text().replace("raw/a1.fcs\t2", "raw/a1.fcs\t1"))
+    assert "line 3, column fcs: 'raw/a1.fcs' stands already on line 2" in problems()
+    path.write_text(path.read_text().replace("raw/a1.fcs\t1\t\n", "raw/a1.fcs\t0\t\n"))
+    assert "column dataset" in problems()
+    edit(folder / "sheets/panels.yaml", "    gates:", "    compensation: none\n    gates:")
+    assert (
+        "the panel 'T' has `compensation: none`, so no matrix of this sheet is used" in problems()
+    )

@@ -1,11 +1,16 @@
 """Quality of one acquisition: margin events, flow over time, doublets, and what is kept.
 
 Ideas from PeacoQC (Emmaneel et al. 2022, Cytometry A 101:325): margin events first, then windows of
-equal event count whose signal departs from the rest. Different here: events at the low end are
-removed by scatter only, for at the low end of a fluorescence channel lie its negative cells; windows
-are judged by their flow rate and by a robust z of a channel's level (of fluorescence the mean on the
-asinh scale, for a median jumps from peak to peak where close to half of the events are positive), not
-by peaks and an isolation tree; and a deviation must also be large enough to matter.
+equal event count whose signal departs from the rest. Different here:
+
+- Events at the low end are removed by scatter only, for at the low end of a fluorescence channel lie
+  its negative cells; there they are counted.
+- PeacoQC follows the density peaks of each channel, by an isolation tree and by the MAD. Here a
+  channel's level is followed (of fluorescence the mean on the asinh scale, for a median jumps from peak
+  to peak where close to half of the events are positive), by a robust z alone, and a deviation must
+  also be large enough to matter. A change of one small peak that leaves the mean is not seen.
+- The flow rate is judged too, which PeacoQC leaves to the eye.
+- The neighbours of a bad window go with it; PeacoQC in turn removes short runs of good ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from immunotrace.cytometry.fcs import FcsFile, find_channel, read_fcs
-from immunotrace.cytometry.panel import write_kept
+from immunotrace.cytometry.fcs import FcsFile, find_channel
+from immunotrace.cytometry.panel import read_acquisition, write_kept
 from immunotrace.cytometry.placement import singlet_limits
 from immunotrace.errors import InputError
 
@@ -29,6 +34,34 @@ QC_DEFAULTS: dict[str, Any] = {
     "fail_below_events": 500,
 }
 
+CHANNEL_COLUMNS = (
+    "acquisition",
+    "panel",
+    "channel",
+    "marker",
+    "range_low",
+    "range_high",
+    "at_low",
+    "percent_at_low",
+    "at_high",
+    "percent_at_high",
+    "drift",
+    "windows_flagged",
+)
+TIME_COLUMNS = (
+    "acquisition",
+    "panel",
+    "role",
+    "window",
+    "start",
+    "end",
+    "events",
+    "events_per_second",
+    "channel",
+    "level",
+    "cause",
+    "removed",
+)
 _WINDOW_EVENTS = 250
 _MAX_WINDOWS = 200
 _MIN_WINDOWS = 20
@@ -41,10 +74,15 @@ _PILE = 10
 
 @dataclass(frozen=True)
 class AcquisitionQc:
-    """The row of cytometry_qc.tsv that belongs to an acquisition, and its mask of kept events."""
+    """The row of cytometry_qc.tsv that belongs to an acquisition, and its mask of kept events.
+
+    channels: rows of cytometry_qc_channels.tsv; windows: rows of the batch's time.tsv.
+    """
 
     row: dict[str, Any]
     keep: np.ndarray
+    channels: list[dict[str, Any]]
+    windows: list[dict[str, Any]]
 
 
 def acquisition_qc(fcs: FcsFile, qc: Mapping[str, Any] = QC_DEFAULTS) -> AcquisitionQc:
@@ -57,9 +95,12 @@ def acquisition_qc(fcs: FcsFile, qc: Mapping[str, Any] = QC_DEFAULTS) -> Acquisi
     events, notes = fcs.events, list(fcs.notes)
     n = len(events)
     finite = fcs.finite
-    high, low, margin_text = margin_events(fcs, notes)
+    high, low, channels = margin_events(fcs, notes)
     margin = high | low
-    bad_time = time_deviation(fcs, finite & ~margin, float(qc["window_z"]), notes)
+    bad_time, flow = time_deviation(fcs, finite & ~margin, float(qc["window_z"]), notes)
+    for channel in channels:
+        channel |= flow.drift(channel["channel"]) if flow else {}
+    windows = flow.rows("time" in qc["remove"]) if flow else []
     doublets = doublet_percent(fcs, finite & ~margin, notes)
 
     keep = finite.copy()
@@ -86,13 +127,17 @@ def acquisition_qc(fcs: FcsFile, qc: Mapping[str, Any] = QC_DEFAULTS) -> Acquisi
         "margin_events": int(margin.sum()),
         "margin_high": int(high.sum()),
         "margin_low": int(low.sum()),
-        "margin_channels": margin_text,
+        "margin_channels": _margin_text(channels),
         "time_removed": int(bad_time.sum()) if "time" in qc["remove"] else 0,
         "time_flagged": int(bad_time.sum()),
+        "windows": len(windows),
+        "windows_removed": sum(window["removed"] for window in windows),
+        "events_per_second": float(np.median(flow.rate)) if flow else float("nan"),
+        "worst_channel": flow.worst if flow else "",
         "doublet_percent": doublets,
         "notes": "; ".join(notes),
     }
-    return AcquisitionQc(row, keep)
+    return AcquisitionQc(row, keep, channels, windows)
 
 
 def _verdict(
@@ -110,39 +155,51 @@ def _verdict(
     return ("warn", "; ".join(reasons)) if reasons else ("pass", "")
 
 
-def margin_events(fcs: FcsFile, notes: list[str]) -> tuple[np.ndarray, np.ndarray, str]:
-    """Events at the high end of any channel, at the low end of scatter, and counts a channel.
+def margin_events(
+    fcs: FcsFile, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    """Events at the high end of any channel, at the low end of scatter, and a row a channel.
 
     The high end is the largest value that $PnR allows, on the linear scale. A channel with more
     than 1 % of its events beyond that has a $PnR that does not describe it: not possible there. At
-    the low end of fluorescence, piles of equal lowest values are counted in the text only.
+    the low end of fluorescence, piles of ten or more equal lowest values are counted and kept.
     """
     events = fcs.events
     high, low = np.zeros(len(events), bool), np.zeros(len(events), bool)
-    text = []
+    rows = []
     for i, name in enumerate(fcs.channels):
         if _is_time(name) or not len(events):
             continue
         values = events[:, i]
         bottom, top = _ends(fcs, i)
         beyond = values > top * (1 + 1e-6) + 1.5
+        row = {"channel": name, "marker": fcs.labels[i], "range_low": bottom, "range_high": top}
+        rows.append(row)
         if top <= bottom or beyond.mean() > 0.01:
             notes.append(f"margin of {name} not possible: $PnR does not describe its values")
             continue
         at_top = values >= top
         high |= at_top
-        if at_top.any():
-            text.append(f"{name} high {at_top.sum():,}")
         if _is_scatter(name):
             at_bottom = values <= bottom
             low |= at_bottom
         else:
             at_bottom = values == np.nanmin(values)
             if at_bottom.sum() < _PILE:
-                continue
-        if at_bottom.any():
-            text.append(f"{name} low {at_bottom.sum():,}")
-    return high, low, "; ".join(text)
+                at_bottom[:] = False
+        for end, at_end in (("low", at_bottom), ("high", at_top)):
+            row[f"at_{end}"] = int(at_end.sum())
+            row[f"percent_at_{end}"] = 100.0 * float(at_end.mean())
+    return high, low, rows
+
+
+def _margin_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(
+        f"{row['channel']} {end} {row[f'at_{end}']:,}"
+        for row in rows
+        for end in ("high", "low")
+        if row.get(f"at_{end}")
+    )
 
 
 def _ends(fcs: FcsFile, index: int) -> tuple[float, float]:
@@ -159,7 +216,62 @@ def _ends(fcs: FcsFile, index: int) -> tuple[float, float]:
     return 0.0, top / gain
 
 
-def time_deviation(fcs: FcsFile, usable: np.ndarray, z: float, notes: list[str]) -> np.ndarray:
+@dataclass(frozen=True)
+class Flow:
+    """An acquisition cut into w windows of time.
+
+    edges: (w + 1,) seconds; events: (w,) usable ones; rate: (w,) of these a second; levels: of each
+    channel (w,), see `time_deviation`; causes: what departs (`rate` or a channel) -> bool (w,); bad:
+    bool (w,), with the neighbours.
+    """
+
+    edges: np.ndarray
+    events: np.ndarray
+    rate: np.ndarray
+    levels: dict[str, np.ndarray]
+    causes: dict[str, np.ndarray]
+    bad: np.ndarray
+
+    def drift(self, channel: str) -> dict[str, Any]:
+        """How far a channel's level goes from its median window, on the asinh scale; windows flagged.
+
+        A drift of 0.1 is about a tenth of the intensity.
+        """
+        if channel not in self.levels:
+            return {}
+        offset = np.abs(self.levels[channel] - np.median(self.levels[channel]))
+        return {
+            "drift": float(offset.max()),
+            "windows_flagged": int(self.causes[channel].sum()),
+        }
+
+    @property
+    def worst(self) -> str:
+        """The channel that drifts furthest."""
+        return max(self.levels, key=lambda name: self.drift(name)["drift"], default="")
+
+    def rows(self, remove: bool) -> list[dict[str, Any]]:
+        """A row a window; `level` is that of the channel that drifts furthest, from its median."""
+        level = self.levels.get(self.worst, np.full(len(self.rate), np.nan))
+        return [
+            {
+                "window": i + 1,
+                "start": float(self.edges[i]),
+                "end": float(self.edges[i + 1]),
+                "events": int(self.events[i]),
+                "events_per_second": float(self.rate[i]),
+                "channel": self.worst,
+                "level": float(level[i] - np.median(level)),
+                "cause": "; ".join(name for name, departs in self.causes.items() if departs[i]),
+                "removed": bool(self.bad[i]) and remove,
+            }
+            for i in range(len(self.rate))
+        ]
+
+
+def time_deviation(
+    fcs: FcsFile, usable: np.ndarray, z: float, notes: list[str]
+) -> tuple[np.ndarray, Flow | None]:
     """Events in windows of time whose flow rate or signal departs from the file's own.
 
     Usable events in order of time are cut into windows of equal count. A window is bad where the
@@ -167,13 +279,14 @@ def time_deviation(fcs: FcsFile, usable: np.ndarray, z: float, notes: list[str])
     MAD) or more from the median window and deviates by a factor of 1.5 (rate) or a tenth (signal).
     The level is that of asinh(value / 150): its median for scatter, where debris must not count,
     and its mean for fluorescence. The neighbours of a bad window are bad too, for a disturbance does
-    not begin at a window's edge. All events acquired within it are meant, usable or not.
+    not begin at a window's edge. All events acquired within it are meant, usable or not. No Flow
+    where the file gives no data for it. Seconds are those of $TIMESTEP, without it Time's own unit.
     """
     bad = np.zeros(len(usable), bool)
     time_channels = [i for i, name in enumerate(fcs.channels) if _is_time(name)]
     if not time_channels:
         notes.append("flow over time not possible: no Time channel")
-        return bad
+        return bad, None
     time = np.asarray(fcs.events[:, time_channels[0]], float)
     usable = usable & np.isfinite(time)
     order = np.flatnonzero(usable)[np.argsort(time[usable], kind="stable")]
@@ -182,17 +295,19 @@ def time_deviation(fcs: FcsFile, usable: np.ndarray, z: float, notes: list[str])
         notes.append(
             f"flow over time not possible: fewer than {_MIN_WINDOWS * _WINDOW_EVENTS:,} events"
         )
-        return bad
+        return bad, None
     sorted_time = time[order]
     if sorted_time[-1] <= sorted_time[0]:
         notes.append("flow over time not possible: Time does not advance")
-        return bad
+        return bad, None
     edges = np.linspace(0, len(order), windows + 1).astype(int)
     starts = sorted_time[edges[:-1]]
     duration = np.diff(np.append(starts, sorted_time[-1]))
     shortest = np.min(duration[duration > 0])
-    rate = np.log(np.diff(edges) / np.maximum(duration, shortest))
-    deviant = _departs(rate, z, np.log(_MIN_RATE_FOLD), 1 / np.sqrt(np.diff(edges)))
+    rate = np.diff(edges) / np.maximum(duration, shortest)
+    root = np.sqrt(np.diff(edges))
+    causes = {"rate": _departs(np.log(rate), z, np.log(_MIN_RATE_FOLD), 1 / root)}
+    levels: dict[str, np.ndarray] = {}
     for i, name in enumerate(fcs.channels):
         if _is_time(name):
             continue
@@ -201,12 +316,16 @@ def time_deviation(fcs: FcsFile, usable: np.ndarray, z: float, notes: list[str])
             level = np.array([np.median(part) for part in np.split(signal, edges[1:-1])])
         else:
             level = np.add.reduceat(signal, edges[:-1]) / np.diff(edges)
-        deviant |= _departs(level, z, _MIN_SIGNAL_SHIFT, signal.std() / np.sqrt(np.diff(edges)))
+        levels[name] = level
+        causes[name] = _departs(level, z, _MIN_SIGNAL_SHIFT, signal.std() / root)
+    deviant = np.any(list(causes.values()), axis=0)
     spread = deviant.copy()
     spread[1:] |= deviant[:-1]
     spread[:-1] |= deviant[1:]
     window = np.clip(np.searchsorted(starts, time, side="right") - 1, 0, windows - 1)
-    return spread[window] & np.isfinite(time)
+    ends = np.append(starts, sorted_time[-1])
+    flow = Flow(ends, np.diff(edges), rate, levels, causes, spread)
+    return spread[window] & np.isfinite(time), flow
 
 
 def _departs(values: np.ndarray, z: float, least: float, expected) -> np.ndarray:
@@ -235,6 +354,24 @@ def doublet_percent(fcs: FcsFile, usable: np.ndarray, notes: list[str]) -> float
     return float(100.0 * np.mean(area > high * np.maximum(height, 0.0)))
 
 
+def add_dead_cells(
+    qc_path: str | Path, populations_path: str | Path, live: Mapping[str, str]
+) -> None:
+    """Add `dead_percent` to cytometry_qc.tsv: the part of its parent that the living cells leave.
+
+    `live` names the population of living cells of each panel. Empty where a panel names none, and
+    for files that are not gated: controls, and those that failed.
+    """
+    from immunotrace.tables import read_tsv, write_tsv
+
+    populations = read_tsv(populations_path)
+    is_live = populations["population"] == populations["panel"].map(live)
+    percent = populations[is_live].set_index("acquisition")["percent_of_parent"]
+    checks = read_tsv(qc_path)
+    checks["dead_percent"] = 100 - checks["acquisition"].map(percent).astype(float)
+    write_tsv(checks, qc_path)
+
+
 def _is_time(name: str) -> bool:
     return name.strip().lower() == "time"
 
@@ -248,8 +385,14 @@ def ingest_batch(
     settings: Mapping[str, Any],
     table_path: str | Path,
     kept_path: str | Path,
+    channels_path: str | Path,
+    time_path: str | Path,
 ) -> None:
     """Read and judge the files of a batch: rows of cytometry_qc.tsv, and the events kept.
+
+    `channels_path` gets a row a channel: events at either end of its range, and its drift;
+    `time_path` a row a window of time: flow rate, level of the channel that drifts furthest, whether
+    it was removed and what departed in it.
 
     `rows` are rows of the acquisitions sheet, `fcs` the path of each file; `settings` is the
     configuration's `cytometry`, its `qc` may override QC_DEFAULTS. `kept_path` (NPZ) gets the
@@ -262,10 +405,15 @@ def ingest_batch(
 
     qc = {**QC_DEFAULTS, **settings.get("qc", {})}
     table, kept, failed = [], {}, []
+    channels: list[dict] = []
+    windows: list[dict] = []
     for row in rows:
-        result = acquisition_qc(read_fcs(row["fcs"]), qc)
+        result = acquisition_qc(read_acquisition(row), qc)
         sheet = {k: row[k] for k in ("subject", "role", "day", "panel", "staining", "batch")}
         table.append({"acquisition": row["acquisition"], **result.row, **sheet})
+        first = {key: row[key] for key in ("acquisition", "panel")}
+        channels += [{**first, **line} for line in result.channels]
+        windows += [{**first, "role": row["role"], **line} for line in result.windows]
         if result.row["verdict"] == "fail":
             failed.append(f"{row['acquisition']} ({row['fcs']}): {result.row['reason']}")
         else:
@@ -277,4 +425,8 @@ def ingest_batch(
             "cytometry: on_failed_qc: exclude"
         )
     write_tsv(pd.DataFrame(table), table_path)
+    frame = pd.DataFrame(channels, columns=list(CHANNEL_COLUMNS))
+    counts = ["at_low", "at_high", "windows_flagged"]
+    write_tsv(frame.astype(dict.fromkeys(counts, "Int64")), channels_path)
+    write_tsv(pd.DataFrame(windows, columns=list(TIME_COLUMNS)), time_path)
     write_kept(kept, kept_path)

@@ -70,13 +70,16 @@ class FcsFile:
     ranges: np.ndarray
     events: "np.ndarray | StoredIntegers"
     notes: tuple[str, ...]
+    given_spillover: Spillover | None = None
 
     @cached_property
     def spillover(self) -> Spillover | None:
-        """The file's spillover matrix, None where it has none.
+        """The spillover matrix that was given for the file, else the file's, else None.
 
         Raises InputError where it is malformed; the events can be used all the same.
         """
+        if self.given_spillover is not None:
+            return self.given_spillover
         for keyword in (*SPILLOVER_KEYWORDS, "$COMP"):
             text = self.keywords.get(keyword, "").strip()
             if text in ("", "0") or (keyword == "$COMP" and _is_applied(text)):

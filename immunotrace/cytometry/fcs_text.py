@@ -73,7 +73,8 @@ def read_data_set(handle: BinaryIO, path: str, file_size: int, number: int | Non
         )
         asked = "none was chosen" if number is None else f"data set {number} was asked for"
         raise InputError(
-            f"{path}: has {len(found)} data set(s) and {asked}. Export the one that is meant as a file of its own: {listed}."
+            f"{path}: has {len(found)} data set(s) and {asked}. Give the number of the one that is "
+            f"meant in the column dataset of the acquisitions sheet: {listed}."
         )
     chosen = found[-1]
     _add_supplemental_text(handle, chosen)

@@ -44,12 +44,14 @@ class Gating:
     """A gating strategy with the population path of each of its gates.
 
     `populations` maps FlowKit's gate path (without "root") to the population path, parents before
-    children; gates that only group quadrants have none. `origin` is `placed` or `imported`.
+    children; gates that only group quadrants have none. `origin` is `placed` or `imported`, `moved`
+    the populations whose own gate was moved by hand.
     """
 
     strategy: fk.GatingStrategy
     populations: dict[tuple[str, ...], str]
     origin: str
+    moved: frozenset[str] = frozenset()
 
 
 # --- Gating-ML --------------------------------------------------------------------------------
@@ -91,6 +93,11 @@ def gatingml_document(strategy: fk.GatingStrategy, names: Mapping[str, str]) -> 
     return etree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
+def names_by_id(gating: Gating) -> dict[str, str]:
+    """The population name of each gate of a document, by its ID, which is the gate's alone there."""
+    return {key[-1]: path.rpartition("/")[2] for key, path in gating.populations.items()}
+
+
 def xml_id(name: str, taken: Iterable[str] = ()) -> str:
     """An XML ID made of a name: "CD45RA+" is CD45RApos; numbered where it is taken already."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name.replace("+", "pos"))
@@ -105,14 +112,22 @@ def xml_id(name: str, taken: Iterable[str] = ()) -> str:
 
 
 def placed_document(
-    gates: Iterable[PlacedGate], scale: Mapping[str, float], compensated: bool
+    gates: Iterable[PlacedGate],
+    scale: Mapping[str, float],
+    compensated: bool,
+    spillover: Spillover | None = None,
 ) -> bytes:
     """Placed gates as a Gating-ML 2.0 document.
 
     `scale` holds the logicle parameters of the edges of `cuts`; with `compensated` the fluorescence
-    dimensions refer to the spillover in the FCS file.
+    dimensions refer to the spillover in the FCS file, or to `spillover`, which is written with them.
     """
     strategy = fk.GatingStrategy()
+    reference = "FCS" if compensated else "uncompensated"
+    if compensated and spillover is not None:
+        reference = "spillover"
+        channels = list(spillover.channels)
+        strategy.add_comp_matrix(reference, fk.Matrix(spillover.matrix, channels, channels))
     strategy.add_transform(
         "logicle",
         fk.transforms.LogicleTransform(
@@ -122,20 +137,26 @@ def placed_document(
     paths: dict[str, tuple[str, ...]] = {"": ("root",)}
     names: dict[str, str] = {}
     for gate in gates:
-        gate_id = xml_id(gate.name, {*names, "logicle"})
+        gate_id = xml_id(gate.name, {*names, "logicle", "spillover"})
         names[gate_id] = gate.name
-        strategy.add_gate(_flowkit_gate(gate, gate_id, compensated), paths[gate.parent])
+        references = {
+            # A matrix says nothing of the channels that it does not have.
+            channel: "uncompensated"
+            if reference == "spillover" and channel not in spillover.channels
+            else reference
+            for channel in gate.channels
+        }
+        strategy.add_gate(_flowkit_gate(gate, gate_id, references), paths[gate.parent])
         paths[gate.path] = (*paths[gate.parent], gate_id)
     return gatingml_document(strategy, names)
 
 
-def _flowkit_gate(gate: PlacedGate, gate_id: str, compensated: bool):
+def _flowkit_gate(gate: PlacedGate, gate_id: str, references: Mapping[str, str]):
     if gate.method == "rectangle":
-        reference = "FCS" if compensated else "uncompensated"
         return fk.gates.RectangleGate(
             gate_id,
             [
-                fk.Dimension(channel, reference, "logicle", range_min=low, range_max=high)
+                fk.Dimension(channel, references[channel], "logicle", range_min=low, range_max=high)
                 for channel, (low, high) in zip(gate.channels, gate.edges, strict=True)
             ],
         )

@@ -1,19 +1,32 @@
 """A panel applied to a file: the events that are kept, compensated as the panel wants them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from immunotrace.cytometry.events import Events
-from immunotrace.cytometry.fcs import FcsFile
+from immunotrace.cytometry.fcs import FcsFile, read_fcs
+from immunotrace.cytometry.spillover import read_spillover_csv
 from immunotrace.errors import InputError
 
 
 def marker_channels(panel: Mapping[str, Any]) -> dict[str, str]:
     """The channel ($PnN or $PnS) of each marker of a panel."""
     return {marker: entry["channel"] for marker, entry in panel["markers"].items()}
+
+
+def read_acquisition(row: Mapping[str, Any]) -> FcsFile:
+    """The FCS file of a row of the acquisitions sheet: its data set, and its spillover if it names one.
+
+    Raises InputError.
+    """
+    fcs = read_fcs(row["fcs"], row.get("dataset"))
+    if "spillover" not in row:
+        return fcs
+    return replace(fcs, given_spillover=read_spillover_csv(row["spillover"]))
 
 
 def write_kept(masks: Mapping[str, np.ndarray], path: str | Path) -> None:
@@ -52,6 +65,7 @@ def compensated_events(fcs: FcsFile, keep: np.ndarray, panel: Mapping[str, Any])
     if fcs.spillover is None:
         raise InputError(
             f"{fcs.path}: the panel says `compensation: fcs`, but the file has no $SPILLOVER; give "
-            "`compensation: none` if its values are compensated already"
+            "`compensation: none` if its values are compensated already, or name a CSV file in the "
+            "column spillover of the acquisitions sheet"
         )
     return Events(fcs.events, keep, fcs.channels, fcs.spillover)

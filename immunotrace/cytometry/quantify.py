@@ -115,8 +115,13 @@ class GateSource:
         keep: np.ndarray,
         thresholds: Mapping[str, float],
         folder: Path | None = None,
+        wanted: Iterable[str] | None = None,
     ) -> tuple:
         """Compensated events (n, channels), the gating, and the mask of each population.
+
+        Gates that the row's `gate_overrides` name are those of their files: they win over placed and
+        imported ones, and over a threshold that makes an edge of a placed one. With `wanted` only
+        these populations of a template, and what they stand on, are placed.
 
         `folder` gets the gates of the acquisition as a Gating-ML 2.0 document. Gates placed from a
         template are applied as read back from it. Gates of a FlowJo workspace stay there, for its
@@ -124,6 +129,7 @@ class GateSource:
         """
         from immunotrace.cytometry import gates
         from immunotrace.cytometry.events import Events
+        from immunotrace.cytometry.gate_overrides import with_moved_gates
         from immunotrace.cytometry.panel import compensated_events, marker_channels
         from immunotrace.cytometry.template import place
 
@@ -134,8 +140,11 @@ class GateSource:
         raw = Events(fcs.events, keep)
         table = gates.EventTable(name, fcs, raw, spillover, self.kind == "flowjo")
         if self.kind == "template":
-            placement = place(self.template, fcs, events, marker_channels(self.panel), thresholds)
-            document = gates.placed_document(placement.gates, self.scale, compensation == "fcs")
+            channels = marker_channels(self.panel)
+            placement = place(self.template, fcs, events, channels, thresholds, wanted)
+            document = gates.placed_document(
+                placement.gates, self.scale, compensation == "fcs", fcs.given_spillover
+            )
             gating = replace(gates.read_gatingml(document, name), origin="placed")
         elif self.kind == "gatingml":
             document, gating = Path(self.file).read_bytes(), self.gating
@@ -145,6 +154,15 @@ class GateSource:
             if compensation == "workspace":
                 matrix = gates.workspace_spillover(gating, table)
                 events = Events(fcs.events, keep, fcs.channels, matrix)
+        overrides = row.get("gate_overrides", [])
+        if wanted is not None and self.kind == "template":
+            overrides = [o for o in overrides if o["population"] in gating.populations.values()]
+        if overrides:
+            if self.kind == "gatingml":
+                gating = gates.read_gatingml(self.file)  # its own, for it is changed
+            gating = with_moved_gates(gating, overrides, name, self.kind == "flowjo")
+            if document is not None:
+                document = gates.gatingml_document(gating.strategy, gates.names_by_id(gating))
         if folder is not None and document is not None:
             (folder / f"{name}.xml").write_bytes(document)
         elif folder is not None:
@@ -168,14 +186,15 @@ def quantify_batch(
 ) -> None:
     """Gate and quantify the full stains of a batch.
 
-    `rows` are its rows of the acquisitions sheet (`fcs` a path); `panels` is panels.yaml's mapping,
+    `rows` are its rows of the acquisitions sheet (`fcs` a path), with `gate_overrides` where gates
+    were moved by hand (population and file of each); `panels` is panels.yaml's mapping,
     each `gates.file` a path from the working directory; `settings` is the configuration's
     `cytometry`; `kept_path` holds the masks of quality control (a file without one is left out);
     `threshold_paths` and `fmo_median_paths` are the tables of place_thresholds. `outputs` names the
     tables populations, markers, densities and panels, and the folder gates. Raises InputError.
     """
-    from immunotrace.cytometry.fcs import find_channel, read_fcs
-    from immunotrace.cytometry.panel import read_kept
+    from immunotrace.cytometry.fcs import find_channel
+    from immunotrace.cytometry.panel import read_acquisition, read_kept
 
     thresholds = _read_thresholds(threshold_paths)
     fmo_medians = _read_fmo_medians(fmo_median_paths)
@@ -197,7 +216,7 @@ def quantify_batch(
         if panel_name not in sources:
             sources[panel_name] = GateSource(panels[panel_name])
         source, panel = sources[panel_name], panels[panel_name]
-        fcs = read_fcs(row["fcs"])
+        fcs = read_acquisition(row)
         own = thresholds.get((row["subject"], panel_name), {})
         events, gating, inside = source.gate(
             row, fcs, kept[row["acquisition"]], _values(own), folder
@@ -219,6 +238,9 @@ def quantify_batch(
                 densities[marker] += density
         tables["densities"] += [line for lines in densities.values() for line in lines]
         tables["panels"] += panel_rows(base, fcs, events, inside, gating, panel, source.scale, seed)
+        for line in tables["populations"]:
+            if line["acquisition"] == row["acquisition"] and line["population"] in gating.moved:
+                line["gate_origin"] = "moved"
     _write_tables(tables, outputs)
 
 

@@ -6,6 +6,8 @@ A template (YAML) lists *cuts*, one a marker, and *gates*:
     threshold_populations: [lymphocytes/T cells]   # where FMO quantiles are taken
     cuts:
       CD3:  {method: valley, population: lymphocytes, single_peak: positive}
+      IgD:  {method: quadrants, with: CD27, population: lymphocytes/B cells, single_peak: positive}
+      CD27: {method: quadrants, with: IgD, population: lymphocytes/B cells}
       CCR7: {method: threshold}                    # one threshold a subject, given from outside
     gates:
       - {name: singlets, method: singlets, channels: [FSC-A, FSC-H]}
@@ -15,7 +17,9 @@ A template (YAML) lists *cuts*, one a marker, and *gates*:
 
 Structural gates (singlets, lymphocytes, valleys) are placed on every acquisition anew, for scatter
 and staining intensity shift from day to day with the instrument and the antibody lot, and two
-well-separated peaks show where the cut is without any control. Thresholds of dim, smeared markers
+well-separated peaks show where the cut is without any control. Where a marker by itself shows no
+valley, `quadrants` finds its cut and that of a second marker from both together
+(`immunotrace.cytometry.quadrants`); that too is placed anew. Thresholds of dim, smeared markers
 are not placed here: a valley would follow the very change that is to be measured, so each has one
 value across a subject's time line (`immunotrace.cytometry.thresholds`). The logicle parameters are
 fixed, so cuts of different days are on one scale.
@@ -33,6 +37,7 @@ from flowutils import transforms
 
 from immunotrace.cytometry.fcs import FcsFile, find_channel
 from immunotrace.cytometry.placement import beside_peak, scatter_ellipse, singlet_polygon, valley
+from immunotrace.cytometry.quadrants import quadrant_lines
 from immunotrace.cytometry.template_file import DEFAULT_LOGICLE, path_of
 from immunotrace.errors import InputError
 
@@ -228,17 +233,43 @@ class _Placer:
                     "(with FMO rows in the acquisitions sheet), `valley` or a number in the panel"
                 )
             cut = _cut_at(float(self.thresholds[marker]), scale, "threshold")
+        elif spec["method"] == "quadrants":
+            self._quadrants(marker, spec["with"])
+            cut = self.out.cuts[marker]
         else:
-            population = self.mask(spec.get("population", ""))
-            _, values = self._channel(self._marker_channel(marker))
-            cut = find_cut(
-                values[population],
-                scale,
-                spec.get("single_peak", "negative"),
-                float(spec.get("minimum_fraction", 0.002)),
-            )
+            cut = self._single(marker)
         self.out.cuts[marker] = cut
         return cut
+
+    def _single(self, marker: str) -> Cut:
+        """The cut that a marker shows by itself."""
+        spec = self.template["cuts"][marker]
+        _, values = self._channel(self._marker_channel(marker))
+        return find_cut(
+            values[self.mask(spec.get("population", ""))],
+            self.template["logicle"],
+            spec.get("single_peak", "negative"),
+            float(spec.get("minimum_fraction", 0.002)),
+        )
+
+    def _quadrants(self, *pair: str) -> None:
+        """The cuts of two markers; where both together show no quadrants, each by itself."""
+        pair = tuple(sorted(pair))
+        specs, scale = [self.template["cuts"][marker] for marker in pair], self.template["logicle"]
+        alone = [self._single(marker) for marker in pair]
+        population = self.mask(specs[0].get("population", ""))
+        columns = [self._channel(self._marker_channel(marker))[1] for marker in pair]
+        found = quadrant_lines(
+            np.column_stack([logicle(values[population], scale) for values in columns]),
+            (alone[0].display, alone[1].display),
+            max(float(spec.get("minimum_fraction", 0.002)) for spec in specs),
+        )
+        for i, marker in enumerate(pair):
+            cut = alone[i]
+            if found is not None:
+                linear = float(logicle_inverse(np.array([found.lines[i]]), scale)[0])
+                cut = Cut(found.lines[i], linear, "quadrants")
+            self.out.cuts[marker] = cut
 
 
 def _in_polygon(vertices: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -106,6 +106,21 @@ def _cut_problems(file: YamlFile, template: dict[str, Any]) -> list[str]:
         for marker, cut in template["cuts"].items()
         if marker in _markers_above(template, cut.get("population", ""))
     ]
+    pairs = [
+        f"{file.where(('cuts', marker))}: {marker!r} has the method quadrants; expected `with`, "
+        "another marker of the same method and population, which names this one."
+        for marker, cut in template["cuts"].items()
+        if cut["method"] == "quadrants"
+        and (
+            cut.get("with") == marker
+            or _paired(template["cuts"].get(cut.get("with"), {})) != (marker, cut.get("population"))
+        )
+    ]
+    pairs += [
+        f"{file.where(('cuts', marker))}: only the method quadrants has `with`; remove it."
+        for marker, cut in template["cuts"].items()
+        if cut["method"] != "quadrants" and "with" in cut
+    ]
     named = [
         (("cuts", marker, "population"), cut.get("population", ""))
         for marker, cut in template["cuts"].items()
@@ -114,9 +129,13 @@ def _cut_problems(file: YamlFile, template: dict[str, Any]) -> list[str]:
         (("threshold_populations", index), population)
         for index, population in enumerate(template["threshold_populations"])
     ]
-    return circular + [
+    return [*circular, *pairs] + [
         f"{file.where(key)}: no gate makes the population {population!r}."
         f"{suggestion(population, known)}"
         for key, population in named
         if population not in known
     ]
+
+
+def _paired(cut: dict[str, Any]) -> tuple[str | None, str | None]:
+    return cut.get("with") if cut.get("method") == "quadrants" else None, cut.get("population")

@@ -11,6 +11,6 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "steroid_sensitivity": tuple(
         f"steroid_{name}" for name in ("curves", "overlay", "ic50", "ratios", "residuals")
     ),
-    "quality": ("quality_cytometry", "quality_plates"),
+    "quality": ("quality_cytometry", "quality_flow", "quality_plates"),
 }
 """The figures of each group; a figure without data is written all the same and says so."""

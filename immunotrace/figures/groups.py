@@ -157,6 +157,11 @@ def _quality(tables: Tables) -> dict[str, Drawing]:
     plate_checks = _table(tables, "plate_qc")
     return {
         "quality_cytometry": (checks, quality.draw_cytometry, "no cytometry"),
+        "quality_flow": (
+            quality.flow_data(_table(tables, "time")),
+            quality.draw_flow,
+            "no file with enough events and a Time channel",
+        ),
         "quality_plates": (
             wells if wells.empty else quality.plate_data(wells, plate_checks),
             quality.draw_plates,

@@ -6,11 +6,14 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from immunotrace.figures import style
 from immunotrace.report.wording import day as day_text
 from immunotrace.report.wording import span
+
+_FLOW, _DRIFT = "#0072b2", "#d55e00"
 
 
 def draw_cytometry(checks: pd.DataFrame) -> Figure:
@@ -79,6 +82,97 @@ def _full_first(column: pd.Series) -> pd.Series:
     if column.name == "staining":
         return column.ne("full").astype(str) + column
     return column.ne("patient") if column.name == "role" else column
+
+
+MOST_FLOWS = 16
+
+
+def flow_data(windows: pd.DataFrame) -> pd.DataFrame:
+    """Windows of time with `rate_fold` and `level_fold`, each against the file's median window.
+
+    Of the 16 acquisitions that depart most: those with removed windows first, then by the drift of
+    their worst channel. `shown_of` is how many there are.
+    """
+    if windows.empty:
+        return windows
+    median = windows.groupby("acquisition")["events_per_second"].transform("median")
+    data = windows.assign(
+        rate_fold=windows["events_per_second"] / median,
+        # The level is on an asinh scale, whose differences are logarithms of folds but round zero.
+        level_fold=np.exp(windows["level"]),
+        drift=windows["level"].abs(),
+        shown_of=windows["acquisition"].nunique(),
+    )
+    by_file = data.groupby("acquisition", sort=False).agg(
+        removed=("removed", "sum"), drift=("drift", "max")
+    )
+    order = by_file.sort_values(["removed", "drift"], ascending=False, kind="stable").index
+    rank = {name: place for place, name in enumerate(order[:MOST_FLOWS])}
+    data = data[data["acquisition"].isin(rank)]
+    order = data.assign(rank=data["acquisition"].map(rank)).sort_values(["rank", "window"])
+    return order.drop(columns=["rank", "drift"]).reset_index(drop=True)
+
+
+def draw_flow(data: pd.DataFrame) -> Figure:
+    """Flow rate and the channel that drifts furthest over time, a panel an acquisition."""
+    names = list(dict.fromkeys(data["acquisition"]))
+    columns = min(4, len(names))
+    lines = -(-len(names) // columns)
+    made = style.grid(
+        lines,
+        columns,
+        panel_height=0.85,
+        note="Each against the median window of its file; shaded: windows that quality control removed. "
+        f"n = {len(names)} of {data['shown_of'].iloc[0]} acquisitions, those that depart most; a point a "
+        f"window of {span(data['events'])} events.",
+        left=0.45,
+        column_gap=0.32,
+        row_gap=0.42,
+        top=0.22,
+        widest=2.2,
+    )
+    folds = data[["rate_fold", "level_fold"]].to_numpy()
+    folds = folds[np.isfinite(folds) & (folds > 0)]
+    low, high = min(folds.min(), 0.5) / 1.1, max(folds.max(), 2.0) * 1.1
+    axes = [axis for row in made.axes for axis in row]
+    for axis in axes[len(names) :]:
+        axis.remove()
+    for number, (axis, name) in enumerate(zip(axes, names, strict=False)):
+        own = data[data["acquisition"] == name]
+        for window in own[own["removed"].astype(bool)].itertuples():
+            axis.axvspan(window.start, window.end, color=style.ALERT, alpha=0.18, linewidth=0)
+        middle = (own["start"] + own["end"]) / 2
+        axis.axhline(1, color=style.MUTED, linewidth=0.5)
+        axis.plot(middle, own["rate_fold"], color=_FLOW, linewidth=0.8)
+        axis.plot(middle, own["level_fold"], color=_DRIFT, linewidth=0.8)
+        axis.set_yscale("log")
+        axis.set(ylim=(low, high), xlim=(own["start"].min(), own["end"].max()))
+        ticks, labels, _ = style.log_ticks(low, high)
+        axis.set_yticks(ticks, labels if number % columns == 0 else [""] * len(ticks))
+        axis.minorticks_off()
+        if number % columns == 0:
+            axis.set_ylabel("fold of median", fontsize=6)
+        if number >= len(names) - columns:
+            axis.set_xlabel("time (s)", fontsize=6)
+        axis.tick_params(labelsize=5.5)
+        axis.set_title(style.text_of(name, 24), fontsize=6, pad=3)
+        axis.text(
+            0.98, 0.06, style.text_of(own["channel"].iloc[0], 16), fontsize=5.5, color=_DRIFT,
+            ha="right", va="bottom", transform=axis.transAxes,
+        )  # fmt: skip
+    handles = [
+        Line2D([], [], color=_FLOW, linewidth=1.2, label="flow rate"),
+        Line2D(
+            [],
+            [],
+            color=_DRIFT,
+            linewidth=1.2,
+            label="level of the channel that drifts most, named in the panel",
+        ),
+        Patch(facecolor=style.ALERT, alpha=0.18, label="removed"),
+    ]
+    style.key(made.figure, handles, left=0.45)
+    return made.figure
 
 
 def plate_data(wells: pd.DataFrame, plate_checks: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ CHAPTER_TABLES: dict[str, tuple[str, ...]] = {
     "t_cells": ("populations", "markers", "changes"),
     "b_cells": ("populations", "markers", "changes"),
     "steroid_sensitivity": ("wells", "curves", "contrasts", "changes"),
-    "quality": ("cytometry_qc", "wells", "plate_qc"),
+    "quality": ("cytometry_qc", "cytometry_qc_channels", "populations", "wells", "plate_qc"),
     "methods": ("populations", "curves", "software"),
 }
 """The chapters in the order of the report, and the tables that each reads besides its figures."""

@@ -100,6 +100,19 @@ def cytometry(case: dict) -> list[str]:
     return texts
 
 
+def gate_origins(populations) -> str:
+    """How many gates were placed, imported or moved by hand; `populations` is the table of that name."""
+    words = {
+        "placed": "placed on the data",
+        "imported": "imported",
+        "moved": "moved by hand",
+    }
+    counts = populations["gate_origin"].value_counts()
+    parts = [f"{wording.count(counts[k])} {text}" for k, text in words.items() if k in counts]
+    files = wording.things(populations["acquisition"].nunique(), "acquisition")
+    return f"Of the {wording.things(len(populations), 'gate')} of {files}, {wording.listed(parts)}."
+
+
 def dose_response(case: dict) -> list[str]:
     """Paragraphs on the proliferation assay."""
     settings = case["settings"]["dose_response"]

@@ -12,8 +12,12 @@ from immunotrace.cytometry.acquisition_qc import ingest_batch
 from immunotrace.cytometry.fcs import FcsFile
 from immunotrace.cytometry.quantify import cytometry_tables, quantify_batch
 from immunotrace.cytometry.thresholds import place_thresholds, threshold_rows
+from immunotrace.validation import load_schema, with_defaults
 
-SETTINGS = {"minimum_events": 100, "fmo_quantile": 0.995, "on_failed_qc": "stop"}
+SETTINGS = {
+    **with_defaults({}, load_schema("config")["properties"]["cytometry"]),
+    "on_failed_qc": "stop",
+}
 PARTS = ("populations", "markers", "densities", "panels")
 
 
@@ -37,7 +41,8 @@ def run_chain(rows: list[dict], panels: dict, settings: dict, out: Path) -> dict
     kept = {batch: out / batch / "kept.npz" for batch in batches}
     for batch in batches:
         own = [row for row in rows if row["batch"] == batch]
-        ingest_batch(own, settings, out / batch / "qc.tsv", kept[batch])
+        extra = (out / batch / "channels.tsv", out / batch / "time.tsv")
+        ingest_batch(own, settings, out / batch / "qc.tsv", kept[batch], *extra)
     thresholds, fmo_medians = [], []
     for subject, panel in sorted({(row["subject"], row["panel"]) for row in rows}):
         path = out / "thresholds" / f"{subject}_{panel}.tsv"

@@ -9,9 +9,15 @@ from cytometry_chain import SETTINGS, log_normal, make_fcs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from immunotrace.cytometry.acquisition_qc import QC_DEFAULTS, acquisition_qc, ingest_batch
+from immunotrace.cytometry.acquisition_qc import (
+    QC_DEFAULTS,
+    acquisition_qc,
+    add_dead_cells,
+    ingest_batch,
+)
 from immunotrace.cytometry.panel import read_kept, write_kept
 from immunotrace.errors import InputError
+from immunotrace.tables import read_tsv
 from simulation.fcs import write_fcs
 
 N = 20_000
@@ -50,6 +56,11 @@ def test_margin_events_at_either_end(columns):
     assert (result.row["margin_high"], result.row["margin_low"]) == (120, 30)
     assert result.row["margin_channels"] == "FSC-A low 30; FITC-A high 120; FITC-A low 100"
     assert result.row["removed"] == "margin 150"
+    by_channel = {row["channel"]: row for row in result.channels}
+    assert (by_channel["FSC-A"]["at_low"], by_channel["FSC-A"]["at_high"]) == (30, 0)
+    assert (by_channel["FITC-A"]["at_low"], by_channel["FITC-A"]["at_high"]) == (100, 120)
+    assert by_channel["FITC-A"]["percent_at_high"] == pytest.approx(100 * 120 / N)
+    assert (by_channel["FITC-A"]["range_low"], by_channel["FITC-A"]["range_high"]) == (0, 262_143)
     assert sorted(np.flatnonzero(~result.keep)) == sorted([*high, *low])
 
 
@@ -81,6 +92,16 @@ def test_clog_is_found_and_only_that(columns):
     assert (~result.keep & ~low).sum() <= 4 * window
     assert result.row["time_removed"] == (~result.keep).sum()
     assert result.row["verdict"] == "warn"
+    assert result.row["events_per_second"] == pytest.approx(400, rel=0.05)
+    removed = [window for window in result.windows if window["removed"]]
+    assert len(removed) == result.row["windows_removed"]
+    assert removed[0]["start"] < start < removed[-1]["start"]
+    assert sum(window["events"] for window in removed) == result.row["time_removed"]
+    assert any("rate" in window["cause"] for window in removed)
+    drift = {row["channel"]: row["drift"] for row in result.channels}
+    # Halving is 0.69 on a scale of natural logarithms; FITC's mean noise adds to it.
+    assert drift["SSC-A"] == pytest.approx(np.log(2), abs=0.1)
+    assert result.row["worst_channel"] == max(drift, key=drift.get)
 
 
 def test_slow_flow_alone_is_found(columns):
@@ -141,15 +162,34 @@ def test_failed_files_are_excluded_or_stop_the_run(columns, tmp_path):
     bad = {name: values[:300] for name, values in columns.items()}
     rows = [_write(tmp_path, columns, "good"), _write(tmp_path, bad, "file")]
     table, kept = tmp_path / "qc.tsv", tmp_path / "kept.npz"
-    ingest_batch(rows, {**SETTINGS, "on_failed_qc": "exclude"}, table, kept)
+    more = tmp_path / "channels.tsv", tmp_path / "time.tsv"
+    ingest_batch(rows, {**SETTINGS, "on_failed_qc": "exclude"}, table, kept, *more)
+    channels, windows = (read_tsv(path) for path in more)
+    assert list(channels["channel"]) == 2 * ["FSC-A", "FSC-H", "SSC-A", "FITC-A"]
+    assert set(windows["acquisition"]) == {"good"}  # the other has too few events for windows
+    assert windows["events"].sum() == N
     verdicts = pd.read_csv(table, sep="\t").set_index("acquisition")["verdict"]
     assert verdicts.to_dict() == {"good": "pass", "file": "fail"}
     assert list(read_kept(kept)) == ["good"]
     first = kept.read_bytes(), table.read_bytes()
-    ingest_batch(rows, {**SETTINGS, "on_failed_qc": "exclude"}, table, kept)
+    ingest_batch(rows, {**SETTINGS, "on_failed_qc": "exclude"}, table, kept, *more)
     assert (kept.read_bytes(), table.read_bytes()) == first
     with pytest.raises(InputError, match=r"1 acquisition\(s\) failed .*file .*300 events are left"):
-        ingest_batch(rows, SETTINGS, table, kept)
+        ingest_batch(rows, SETTINGS, table, kept, *more)
+
+
+def test_dead_cells_are_what_the_living_leave_of_their_parent(tmp_path):
+    qc, populations = tmp_path / "qc.tsv", tmp_path / "populations.tsv"
+    qc.write_text("acquisition\tpanel\tverdict\na\tT\tpass\nb\tB\tpass\nc\tT\tpass\n")
+    populations.write_text(
+        "acquisition\tpanel\tpopulation\tpercent_of_parent\n"
+        "a\tT\tcells\t90\na\tT\tcells/live\t94.5\nb\tB\tcells/live\t80\n"
+    )
+    add_dead_cells(qc, populations, {"T": "cells/live"})
+    checks = read_tsv(qc).set_index("acquisition")
+    assert checks["dead_percent"].to_dict() == pytest.approx(
+        {"a": 5.5, "b": np.nan, "c": np.nan}, nan_ok=True
+    )
 
 
 @settings(max_examples=30, deadline=None)

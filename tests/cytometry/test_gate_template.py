@@ -131,6 +131,20 @@ def test_a_population_that_is_nearly_absent(template, changed, path, most):
         assert np.sum(truth[path] & masks[parent] & ~masks[path]) <= 0.02 * truth[path].sum() + 1
 
 
+def test_quadrants_fall_back_to_each_marker_by_itself(template):
+    """CD4 and CD8 as quadrants; without any CD8 there is one level, and its cut lies above CD4's."""
+    pair = {"population": T_CELLS, "method": "quadrants"}
+    cuts = template["cuts"] | {
+        "CD4": {**pair, "with": "CD8", "single_peak": "positive"},
+        "CD8": {**pair, "with": "CD4", "single_peak": "negative"},
+    }
+    for changed, found in (({}, "quadrants"), ({"cd8": 0.0, "cd4": 1.0}, "spread")):
+        fcs, truth = make_stain(6, 20_000, **changed)
+        placed = place({**template, "cuts": cuts}, fcs, fcs.events, MARKERS, {"CCR7": 600.0})
+        assert placed.cuts["CD8"].found == found
+        assert f1(placed.masks[f"{T_CELLS}/CD4"], truth[f"{T_CELLS}/CD4"]) > 0.98
+
+
 def test_no_events_is_no_error(template):
     fcs, _ = make_stain(1, 100)
     placed = place(template, fcs, fcs.events[:0], MARKERS, {"CCR7": 600.0})
@@ -202,8 +216,19 @@ def test_written_gates_give_the_same_counts_in_flowkit(template, tmp_path, repos
         ),
         (lambda t: t["gates"][0].update(channels=["FSC-A"]), "expected: two channels"),
         (lambda t: t["gates"].append(dict(t["gates"][0])), "the gate 'singlets' is there already"),
-        (lambda t: t["cuts"]["CD3"].update(method="vale"), "expected one of valley, threshold"),
+        (
+            lambda t: t["cuts"]["CD3"].update(method="vale"),
+            "expected one of valley, quadrants, threshold",
+        ),
         (lambda t: t["cuts"]["CD3"].update(population="x"), "no gate makes the population 'x'"),
+        (
+            lambda t: t["cuts"]["CD3"].update({"with": "CD4"}),
+            "only the method quadrants has `with`",
+        ),
+        (
+            lambda t: t["cuts"]["CD4"].update({"method": "quadrants", "with": "CD8"}),
+            "'CD4' has the method quadrants; expected `with`, another marker",
+        ),
         (lambda t: t.update(logicle={"T": 1}), "'logicle.W' is missing"),
         (lambda t: t.update(threshold_populations=["x"]), "no gate makes the population 'x'"),
     ],
@@ -220,33 +245,6 @@ def test_mistakes_in_a_template_are_told(change, message, tmp_path):
 def test_bundled_templates_are_valid(repository):
     for name in ("gates_T.yaml", "gates_B.yaml"):
         assert read_template(repository / "resources" / "case" / name)["threshold_populations"]
-
-
-def test_live_b_cells_of_a_real_file(reference):
-    """Placed without seeing the reference gates (openCyto's), judged by their membership."""
-    folder = reference / "cytometry" / "bcell_lyoplate"
-    fcs = read_fcs(folder / "fcs" / "12828_1_Bcell_C01.linearised.fcs")
-    events = compensate(fcs.events, fcs.channels, fcs.spillover)
-    template = {
-        "logicle": DEFAULT_LOGICLE,
-        "cuts": {
-            "Live": {"method": "valley", "population": "lymph"},
-            "CD19": {"method": "valley", "population": "lymph/Live"},
-            "CD20": {"method": "valley", "population": "lymph/Live"},
-        },
-        "gates": [
-            {"name": "lymph", "parent": "", "method": "scatter", "channels": ["FSC-A", "SSC-A"]},
-            {"name": "Live", "parent": "lymph", "method": "cuts", "below": ["Live"]},
-            {"name": "B", "parent": "lymph/Live", "method": "cuts", "above": ["CD19", "CD20"]},
-        ],
-    }
-    markers = {marker: marker for marker in template["cuts"]}
-    found = place(template, fcs, events, markers, {}).masks["lymph/Live/B"]
-    parent = "boundary > nonDebris > lymph > Live > "
-    with np.load(folder / "reference_membership.npz") as stored:
-        both = [np.unpackbits(stored[parent + name])[: len(found)] for name in ("CD19", "CD20")]
-    truth = (both[0] & both[1]).astype(bool)
-    assert f1(found, truth) > 0.95
 
 
 def test_valley_needs_two_peaks():

@@ -223,7 +223,7 @@ def test_fmo_threshold_is_the_quantile_of_the_fmo_events(case):
     placed = tables["thresholds"].set_index("marker")
     # The file holds 32-bit numbers.
     assert placed.loc["CCR7", "threshold"] == pytest.approx(
-        np.quantile(background, 0.995), rel=1e-6
+        np.quantile(background, SETTINGS["fmo_quantile"]), rel=1e-6
     )
     assert placed.loc["CCR7", "method"] == "fmo"
     assert placed.loc["CCR7", "events"] == len(background)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from cytometry_chain import SETTINGS, read_sheets, run_chain
 
 from simulation.batch import simulate_batch
@@ -15,7 +16,7 @@ BATCHES = ("run1", "run5")  # whose full stains are judged; the second has the c
 SEED = 2015  # that of the bundled case
 
 
-@pytest.fixture(scope="module", params=["abstract", "opposite"])
+@pytest.fixture(scope="module", params=["abstract", "no_change", "opposite"])
 def simulated(request, repository, tmp_path_factory):
     """Tables of both batches and the truth: {acquisition: ...}."""
     out = tmp_path_factory.mktemp(request.param)
@@ -56,6 +57,41 @@ def test_populations(simulated):
     assert set(table["gate_origin"]) == {"placed"}
 
 
+@pytest.mark.parametrize("scenario", ["abstract", "opposite"])
+def test_b_cell_subsets_without_fmo_controls(scenario, repository, tmp_path):
+    """Quadrants in place of thresholds: the same bar for every population of the B panel."""
+    case = repository / "resources" / "case"
+    rows, panels = read_sheets(case)
+    template = yaml.safe_load((case / "gates_B.yaml").read_text(encoding="utf-8"))
+    pair = {"method": "quadrants", "population": template["threshold_populations"][0]}
+    template["cuts"]["CD27"] = {**pair, "with": "IgD"}
+    template["cuts"]["IgD"] = {**pair, "with": "CD27", "single_peak": "positive"}
+    (tmp_path / "gates.yaml").write_text(yaml.safe_dump(template), encoding="utf-8")
+    panel = {
+        **panels["B"],
+        "gates": {"source": "template", "file": str(tmp_path / "gates.yaml")},
+        "markers": {
+            marker: {**entry, "threshold": "none"}
+            for marker, entry in panels["B"]["markers"].items()
+        },
+    }
+    own = [
+        {**row, "fcs": str(tmp_path / f"{row['acquisition']}.fcs")}
+        for row in rows
+        if (row["batch"], row["panel"], row["staining"]) == ("run5", "B", "full")
+    ]
+    made = [{**row, "path": row["fcs"]} for row in own]
+    simulate_batch(
+        read_settings(case / "simulation.yaml"), scenario, SEED, made, [], tmp_path / "truth.json"
+    )
+    truth = json.loads((tmp_path / "truth.json").read_text(encoding="utf-8"))["acquisitions"]
+    table = run_chain(own, {"B": panel}, SETTINGS, tmp_path / "out")["populations"]
+    assert len(table) == 2 * 8
+    for row in table.itertuples():
+        true = truth[row.acquisition]["populations"][row.population]["percent_of_parent"]
+        assert near(row.percent_of_parent, true), (row.acquisition, row.population)
+
+
 def test_markers(simulated):
     tables, truth = simulated
     table = tables["markers"]
@@ -66,9 +102,9 @@ def test_markers(simulated):
         for true in [
             truth[row.acquisition]["markers"][row.population][row.marker]["percent_positive"]
         ]
-        # By definition of the FMO quantile 0.5 % of the negative cells are called positive.
-        for extra in [0.005 * (100 - true) if row.marker != "IgM" else 0.0]
-        if not near(row.percent_positive, true + extra)
+        if not near(row.percent_positive, true)
+        # A few cells on the border of two B-cell subsets change sides, and IgM differs across it.
+        and abs(row.percent_positive - true) * row.count > 100 * 5
     ]
     assert wrong == []
 

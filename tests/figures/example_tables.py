@@ -211,6 +211,7 @@ def _cytometry_qc(populations, subjects, days):
                             margin_events=120 + index,
                             time_removed=clog,
                             doublet_percent=3.2,
+                            dead_percent=6.1 if staining == "full" else np.nan,
                             notes=None,
                             subject=subject,
                             role=role,
@@ -221,6 +222,43 @@ def _cytometry_qc(populations, subjects, days):
                         )
                     )
     return pd.DataFrame(out)
+
+
+def _time(checks, rng):
+    """Windows of each file; the clogged one has a gap and a channel that drifts."""
+    out = []
+    for check in checks.itertuples():
+        clogged = (np.arange(40) // 4 == 5) & (check.time_removed > 0)
+        rate = 400 * np.exp(0.05 * rng.standard_normal(40)) * np.where(clogged, 0.3, 1)
+        ends = np.cumsum(250 / rate)
+        out.append(
+            pd.DataFrame(
+                {
+                    "acquisition": check.acquisition,
+                    "panel": check.panel,
+                    "role": check.role,
+                    "window": np.arange(1, 41),
+                    "start": ends - 250 / rate,
+                    "end": ends,
+                    "events": 250,
+                    "events_per_second": rate,
+                    "channel": "PE-A",
+                    "level": 0.03 * rng.standard_normal(40) - 0.4 * clogged,
+                    "cause": np.where(clogged, "rate; PE-A", None),
+                    "removed": clogged,
+                }
+            )
+        )
+    return pd.concat(out, ignore_index=True)
+
+
+def _channels(checks):
+    """Two channels a file; of the first file's PE-A 2.5 % of the events are at the top."""
+    names = [(name, channel) for name in checks["acquisition"] for channel in ("FSC-A", "PE-A")]
+    frame = pd.DataFrame(names, columns=["acquisition", "channel"])
+    frame = frame.assign(percent_at_low=0.0, percent_at_high=0.1, drift=0.04, windows_flagged=0)
+    frame.loc[1, "percent_at_high"] = 2.5
+    return frame
 
 
 def _response(dose, ic50, hill=1.1, bottom=12.0):
@@ -554,6 +592,7 @@ def _one_day(rng, texts):
                 margin_events=0,
                 time_removed=0,
                 doublet_percent=np.nan,
+                dead_percent=np.nan,
                 notes="no Time channel",
                 subject=name[:4],
                 role="patient",
@@ -599,6 +638,8 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
             tables["densities"] = _densities(tables["markers"], rng)
             tables["panels"] = _panels(tables["populations"], PAIRS, rng)
             tables["cytometry_qc"] = _cytometry_qc(tables["populations"], subjects, days)
+            # Its own generator, so that what is drawn after it stays as it was.
+            tables["time"] = _time(tables["cytometry_qc"], np.random.default_rng(5))
         tables |= _plates(subjects, days, rng)
         values = measurements(tables.get("populations"), tables.get("markers"), tables["curves"])
         control = "HC01" if kind != "no_control" else None
@@ -608,6 +649,8 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
             tables["claims"] = judge_claims(
                 CLAIMS, tables["changes"], tables["timeline"].to_dict("records"), "MSC01"
             )
+    if "cytometry_qc" in tables:
+        tables["cytometry_qc_channels"] = _channels(tables["cytometry_qc"])
     if texts:
         if "timeline" in tables:
             tables["timeline"].loc[0, "name"] = TRICKY
@@ -621,7 +664,7 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
         **({"timeline": "timeline.tsv"} if "timeline" in tables else {}),
         "cytometry": {
             "minimum_events": 100,
-            "fmo_quantile": 0.995,
+            "fmo_quantile": 0.998,
             "on_failed_qc": "exclude",
             "qc": {"remove": ["margin", "time"], "window_z": 6},
         },

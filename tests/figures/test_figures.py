@@ -11,6 +11,7 @@ from example_tables import TRICKY, draw, example
 
 from immunotrace.figures import FIGURES, lineage, style
 from immunotrace.figures.groups import read_tables
+from immunotrace.figures.quality import MOST_FLOWS, flow_data
 from immunotrace.tables import read_tsv, write_tsv
 
 EVERY = [name for names in FIGURES.values() for name in names]
@@ -48,11 +49,23 @@ def test_figure_states_n_or_what_a_point_is(full, name):
         ("steroid_curves", "methylprednisolone (ng/ml)"),
         ("steroid_curves", "proliferation (% of control)"),
         ("steroid_ic50", "inhibition by methylprednisolone (%)"),
+        ("quality_flow", "fold of median"),
+        ("quality_flow", "time (s)"),
         ("quality_plates", "cpm"),
     ],
 )
 def test_axes_have_units(full, name, label):
     assert label in words(full / f"{name}.svg")
+
+
+def test_flow_shows_what_departs_most():
+    tables, _ = example("full")
+    data = flow_data(tables["time"])
+    names = list(dict.fromkeys(data["acquisition"]))
+    assert len(names) == MOST_FLOWS < tables["time"]["acquisition"].nunique()
+    assert names[0] == tables["time"].loc[tables["time"]["removed"], "acquisition"].iloc[0]
+    assert data["shown_of"].unique() == [tables["time"]["acquisition"].nunique()]
+    assert data.groupby("acquisition")["rate_fold"].median().round(9).eq(1).all()
 
 
 def test_real_data_are_not_marked_as_simulated(tmp_path):

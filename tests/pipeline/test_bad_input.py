@@ -21,7 +21,7 @@ def test_several_mistakes_in_one_pass(clone):
     sheet = (clone / "resources/case/plates.tsv").read_text()
     (clone / "other.yaml").write_text(
         config.replace("minimum_events", "minimum_evnts").replace(
-            "fmo_quantile: 0.995", "fmo_quantile: 2"
+            "fmo_quantile: 0.998", "fmo_quantile: 2"
         )
     )
     output = refused(snakemake(clone, "-n", "--configfile", "other.yaml"))

@@ -86,6 +86,19 @@ def removed_row(folder: Path) -> None:
     write(path, "".join(line for line in lines if "HC01_run6_B" not in line).encode())
 
 
+def moved_gate(folder: Path) -> None:
+    """A gate of one acquisition, in a copy of the file that the pipeline wrote."""
+    case = folder / "resources/case"
+    shutil.copy(folder / "results/cytometry/run6/gates/MSC01_run6_T.xml", case / "moved.xml")
+    (case / "gate_overrides.tsv").write_text(
+        "acquisition\tpopulation\tgates\nMSC01_run6_T\tsinglets/lymphocytes/live\tmoved.xml\n"
+    )
+    edited(
+        "config.yaml",
+        ("panels: res", "gate_overrides: resources/case/gate_overrides.tsv\npanels: res"),
+    )(folder)
+
+
 def other_order(folder: Path) -> None:
     for name in ("acquisitions", "plates"):
         path = folder / f"resources/case/{name}.tsv"
@@ -173,6 +186,11 @@ CHANGES = {
         | jobs("quantify_batch", *BATCHES)
         | MEASURED - {"describe_case"},
     ),
+    "moved gate": Change(
+        "a gate moved by hand",
+        moved_gate,
+        jobs("quantify_batch", "run6") | MEASURED,
+    ),
     "threshold": Change(
         "channels or thresholds of a panel",
         edited("resources/case/panels.yaml", ("threshold: valley}", "threshold: 500}")),
@@ -180,7 +198,7 @@ CHANGES = {
     ),
     "quantile of thresholds": Change(
         "`cytometry.fmo_quantile`",
-        edited("config.yaml", ("fmo_quantile: 0.995", "fmo_quantile: 0.99")),
+        edited("config.yaml", ("fmo_quantile: 0.998", "fmo_quantile: 0.99")),
         THRESHOLDS | jobs("quantify_batch", *BATCHES) | MEASURED,
     ),
     "quality control": Change(

@@ -9,16 +9,18 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from example_report import chapters_of
-from example_tables import TRICKY
+from example_report import chapters_of, run_in_process
+from example_tables import TRICKY, write_example
 from hypothesis import given
 from hypothesis import strategies as st
 
 from immunotrace.errors import InputError
+from immunotrace.figures import FIGURES
 from immunotrace.report import blocks, markdown
 from immunotrace.report.document import read_document
 from immunotrace.report.html import render_html
 from immunotrace.report.pdf import render_pdf
+from immunotrace.tables import read_tsv, write_tsv
 
 KINDS = ["full", "one_day", "plates_only", "no_control"]
 VOID = {"meta", "img", "input", "br", "hr", "link"}
@@ -250,3 +252,21 @@ def test_markdown_knows_what_the_notebooks_use():
 @given(st.text("ab*_`[]()<>#-\n ", max_size=40))
 def test_markdown_never_fails(source):
     assert isinstance(markdown.parse(source), list)
+
+
+def test_gates_that_were_moved_by_hand_are_named(small_figure, monkeypatch, tmp_path):
+    write_example(tmp_path, "full", False)
+    figures = tmp_path / "results" / "figures"
+    figures.mkdir()
+    for name in FIGURES["quality"]:
+        for path in small_figure.parent.iterdir():
+            shutil.copy(path, figures / f"{name}{path.suffix}")
+    table = tmp_path / "results" / "tables" / "populations.tsv"
+    populations = read_tsv(table)
+    populations.loc[4, "gate_origin"] = "moved"
+    write_tsv(populations, table)
+    chapter = run_in_process("quality", tmp_path, monkeypatch)
+    shown = chapter.read_text(encoding="utf-8")
+    assert "placed on the data and 1 moved by hand" in shown
+    assert "Gates that were moved by hand." in shown
+    assert "Channels with 1 % or more of a file's events at an end" in shown

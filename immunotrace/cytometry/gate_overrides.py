@@ -1,0 +1,134 @@
+"""Gates moved by hand: which gates a Gating-ML 2.0 file holds, and one put in another's place.
+
+The part that Snakemake needs while it plans keeps to the standard library.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from immunotrace.errors import InputError
+
+if TYPE_CHECKING:
+    from immunotrace.cytometry.gates import Gating
+
+_GATING = "{http://www.isac-net.org/std/Gating-ML/v2.0/gating}"
+_DATATYPES = "{http://www.isac-net.org/std/Gating-ML/v2.0/datatypes}"
+_SHAPES = ("RectangleGate", "PolygonGate", "EllipsoidGate")
+_GROUPS = ("QuadrantGate", "BooleanGate")
+
+
+def gate_populations(path: str) -> tuple[list[str], list[str]]:
+    """The population paths of a Gating-ML file's rectangles, polygons and ellipses; what is wrong.
+
+    Names are those of `immunotrace.cytometry.gates`: from the gate's custom_info, else its ID.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except OSError as error:
+        return [], [f"{path}: cannot be read ({error.strerror})."]
+    except ElementTree.ParseError as error:
+        return [], [f"{path}: not XML ({error}); expected a Gating-ML 2.0 document."]
+    if root.tag != f"{_GATING}Gating-ML":
+        return [], [f"{path}: not a Gating-ML 2.0 document; its first element is {root.tag!r}."]
+    names, parents, shapes = {}, {}, []
+    for element in root:
+        kind = element.tag.removeprefix(_GATING)
+        if kind not in (*_SHAPES, *_GROUPS):
+            continue
+        identity = element.get(f"{_GATING}id", "")
+        name = element.findtext(f"{_DATATYPES}custom_info/population", "").strip()
+        names[identity] = (name or identity).replace("/", "\u2215")
+        parents[identity] = element.get(f"{_GATING}parent_id")
+        if kind in _SHAPES:
+            shapes.append(identity)
+        for quadrant in element.iter(f"{_GATING}Quadrant"):
+            part = quadrant.get(f"{_GATING}id", "")
+            names[part] = part.replace("/", "\u2215")
+            parents[part] = parents[identity]  # a quadrant gate is no population itself
+
+    def path_of(identity: str | None, below: frozenset[str] = frozenset()) -> str:
+        if identity is None or identity not in names or identity in below:
+            return ""
+        above = path_of(parents[identity], below | {identity})
+        return f"{above}/{names[identity]}" if above else names[identity]
+
+    return [path_of(identity) for identity in shapes], []
+
+
+def with_moved_gates(
+    gating: "Gating",
+    overrides: Iterable[Mapping[str, str]],
+    where: str,
+    flowjo_names: bool = False,
+) -> "Gating":
+    """Put the gates of other files into a gating, which is changed, and name them in `moved`.
+
+    Each of `overrides` has `population`, the path of the gate in the gating and in `gates`, the
+    Gating-ML 2.0 file. Its geometry, dimensions and scale are taken; its place in the tree, the gates
+    below it and all others stay. `where` (the acquisition) begins messages. With `flowjo_names` a
+    "/" in a channel is "_". Raises InputError.
+    """
+    from immunotrace.cytometry import gates
+
+    moved = set()
+    for override in overrides:
+        population, file = override["population"], override["gates"]
+        other = gates.read_gatingml(file)
+        key = _key(gating, population, f"{where}: its gates")
+        other_key = _key(other, population, f"{where}: {file}")
+        gate = copy.deepcopy(other.strategy.get_gate(other_key[-1], ("root", *other_key[:-1])))
+        node = gating.strategy._get_gate_node(key[-1], ("root", *key[:-1]))
+        for which, old in (("the gate that is moved", node.gate), (f"the one in {file}", gate)):
+            if type(old).__name__ not in _SHAPES:
+                raise InputError(
+                    f"{where}: gate_overrides: {population!r}: {which} is a {type(old).__name__}; "
+                    f"only {', '.join(_SHAPES)} can be moved. Move those that it stands on"
+                )
+        gate.gate_name = key[-1]
+        prefix = f"moved{len(moved) + 1}."
+        _bring_references(gate, other.strategy, gating.strategy, prefix, flowjo_names, where)
+        # FlowKit's own exchange, custom gates, asks for the same shape and dimensions.
+        node.gate, node.gate_type = gate, type(gate).__name__
+        moved.add(population)
+    return replace(gating, moved=frozenset(moved))
+
+
+def _key(gating: "Gating", population: str, where: str) -> tuple[str, ...]:
+    for key, path in gating.populations.items():
+        if path == population:
+            return key
+    raise InputError(
+        f"{where}: gate_overrides: no gate makes the population {population!r}; there are "
+        f"{', '.join(gating.populations.values())}"
+    )
+
+
+def _bring_references(gate, source, target, prefix: str, flowjo_names: bool, where: str) -> None:
+    """Take along the transforms and matrices that a gate's dimensions refer to, under own names."""
+    for dimension in gate.dimensions:
+        if not hasattr(dimension, "compensation_ref") or hasattr(dimension, "ratio_ref"):
+            raise InputError(f"{where}: gate_overrides: a gate on a ratio cannot be moved")
+        if flowjo_names:
+            dimension.id = dimension.id.replace("/", "_")
+        scale = dimension.transformation_ref
+        if scale is not None and not _alike(scale, source, target):
+            if prefix + scale not in target.transformations:
+                target.add_transform(prefix + scale, copy.deepcopy(source.transformations[scale]))
+            dimension.transformation_ref = prefix + scale
+        matrix = dimension.compensation_ref
+        if matrix in source.comp_matrices:
+            if prefix + matrix not in target.comp_matrices:
+                target.add_comp_matrix(prefix + matrix, copy.deepcopy(source.comp_matrices[matrix]))
+            dimension.compensation_ref = prefix + matrix
+        elif matrix == "FCS" and len(target.comp_matrices) == 1 and flowjo_names:
+            # In a workspace the events' own compensation is the workspace's.
+            dimension.compensation_ref = next(iter(target.comp_matrices))
+
+
+def _alike(scale: str, source, target) -> bool:
+    """Whether both strategies have a transform of this name, and with the same parameters."""
+    ours, theirs = target.transformations.get(scale), source.transformations[scale]
+    return type(ours) is type(theirs) and vars(ours) == vars(theirs)
