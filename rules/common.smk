@@ -170,7 +170,7 @@ def figure_tables(group):
         name: expand(
             "results/cytometry/{batch}/{name}.tsv", batch=CASE.batches, name=name
         )
-        for name in ("densities", "panels")
+        for name in ("densities", "panels", "hierarchy")
     }
     return published("populations", "markers", "changes") | parts | timeline
 
@@ -187,6 +187,9 @@ def figure_options(group):
             n for n, p in CASE.panels.items() if LINEAGES[p["lineage"]] == group
         ]
     return options
+
+
+SUPPLEMENT = ["results/report/supplement.pdf"] if CASE.acquisitions else []
 
 
 def chapter_tables(chapter):

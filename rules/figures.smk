@@ -28,3 +28,29 @@ for group in [chapter for chapter in AVAILABLE_CHAPTERS if chapter in FIGURES]:
             code=code("scripts/draw_figures.py", "envs/figures.yaml"),
         script:
             "../scripts/draw_figures.py"
+
+
+if CASE.acquisitions:
+
+    rule draw_supplement:
+        input:
+            populations="results/tables/populations.tsv",
+            hierarchy=expand(
+                "results/cytometry/{batch}/hierarchy.tsv", batch=CASE.batches
+            ),
+        output:
+            "results/report/supplement.pdf",
+        log:
+            "logs/draw_supplement.log",
+        benchmark:
+            "logs/benchmarks/draw_supplement.tsv"
+        conda:
+            "../envs/figures.yaml"
+        resources:
+            mem_mb=memory,
+            runtime=30,
+        params:
+            simulated=CASE.simulated,
+            code=code("scripts/draw_supplement.py"),
+        script:
+            "../scripts/draw_supplement.py"

@@ -152,9 +152,10 @@ def quantify_batch(
     each `gates.file` a path from the working directory; `settings` is the configuration's
     `cytometry`; `kept_path` holds the masks of quality control (a file without one is left out);
     `threshold_paths` are tables of place_thresholds. `outputs` names the tables populations,
-    markers, densities and panels, and the folder gates. Raises InputError.
+    markers, densities, panels and hierarchy, and the folder gates. Raises InputError.
     """
     from immunotrace.cytometry.fcs import read_fcs
+    from immunotrace.cytometry.hierarchy import hierarchy_rows
     from immunotrace.cytometry.panel import read_kept
 
     thresholds = _read_thresholds(threshold_paths)
@@ -165,6 +166,7 @@ def quantify_batch(
         "markers": [],
         "densities": [],
         "panels": [],
+        "hierarchy": [],
     }
     sources: dict[str, GateSource] = {}
     kept = read_kept(kept_path)
@@ -192,6 +194,10 @@ def quantify_batch(
             base, inside, values, populations, _values(own), source.scale
         )
         tables["panels"] += panel_rows(base, fcs, events, inside, gating, panel, source.scale, seed)
+        raw = fcs.events[kept[row["acquisition"]]]
+        tables["hierarchy"] += hierarchy_rows(
+            row["acquisition"], fcs, raw, events, inside, gating, source.scale
+        )
     _write_tables(tables, outputs)
 
 
@@ -421,6 +427,7 @@ def panel_rows(
 def _write_tables(tables: Mapping[str, list[dict]], outputs: Mapping[str, str | Path]) -> None:
     import pandas as pd
 
+    from immunotrace.cytometry.hierarchy import HIERARCHY_COLUMNS
     from immunotrace.tables import write_tsv
 
     columns = {
@@ -428,6 +435,7 @@ def _write_tables(tables: Mapping[str, list[dict]], outputs: Mapping[str, str | 
         "markers": MARKER_COLUMNS,
         "densities": DENSITY_COLUMNS,
         "panels": PANEL_COLUMNS,
+        "hierarchy": HIERARCHY_COLUMNS,
     }
     for name, rows in tables.items():
         frame = pd.DataFrame(rows, columns=list(columns[name]))

@@ -6,7 +6,15 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from immunotrace.figures import FIGURES, LINEAGES, clinical_course, lineage, quality, style
+from immunotrace.figures import (
+    FIGURES,
+    LINEAGES,
+    clinical_course,
+    hierarchy,
+    lineage,
+    quality,
+    style,
+)
 from immunotrace.figures import steroid_sensitivity as steroid
 from immunotrace.tables import read_tsv, write_tsv
 
@@ -36,8 +44,9 @@ def draw_group(
 ) -> None:
     """Write every figure of `group` as `folder`/{name}.svg, .pdf, .png and its data as .tsv.
 
-    `tables` holds the published tables by name, and fitted, residuals, densities, panels (the sampled events)
-    and timeline; those that the case lacks are absent or None. `days` are all days of the case, so
+    `tables` holds the published tables by name, and fitted, residuals, densities, panels (the sampled
+    events), hierarchy (the steps of gating) and timeline; those that the case lacks are absent or
+    None. `days` are all days of the case, so
     that a day has one colour in every figure; `panels` are the panels of the group's lineage; `level`
     is that of the intervals of the dose-response fits. A figure without data is drawn as a note.
     """
@@ -79,6 +88,7 @@ def _lineage(
     populations, markers = own("populations"), own("markers")
     densities, events = own("densities"), own("panels")
     changes, timeline = tables.get("changes"), tables.get("timeline")
+    steps = _table(tables, "hierarchy")
     empty = pd.DataFrame()
     measured = not markers.empty
     if populations.empty:
@@ -117,6 +127,11 @@ def _lineage(
             empty if events.empty else lineage.panel_data(events, populations, populations),
             lambda data: lineage.draw_panels(data, days),
             "no pair of markers was sampled",
+        ),
+        f"{group}_hierarchy": (
+            empty if steps.empty else hierarchy.hierarchy_data(steps, populations),
+            hierarchy.draw_hierarchy,
+            "no gate has an outline",
         ),
     }
 
