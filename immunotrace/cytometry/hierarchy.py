@@ -12,7 +12,7 @@ import flowkit as fk
 import numpy as np
 
 from immunotrace.cytometry.fcs import FcsFile
-from immunotrace.cytometry.gates import Gating, column_of
+from immunotrace.cytometry.gates import EventTable, Gating, column_of
 from immunotrace.cytometry.template import logicle
 
 HIERARCHY_COLUMNS = ("acquisition", "step", "item", "name", "x", "y", "value")
@@ -28,7 +28,7 @@ class _Axis:
     scale all the same, for on a linear one all is in a corner.
     """
 
-    def __init__(self, dimension, gating: Gating, fcs: FcsFile, raw, events, scale) -> None:
+    def __init__(self, dimension, gating: Gating, fcs: FcsFile, sources, scale) -> None:
         self.column = column_of(fcs, dimension.id)
         if self.column is None:
             return
@@ -43,14 +43,16 @@ class _Axis:
             self.to_display, self.logarithmic = self.from_gate, False
         else:
             self.to_display = self.from_gate = lambda values: logicle(values, scale)
-        source = raw if dimension.compensation_ref == "uncompensated" else events
-        self.places = self.to_display(np.asarray(source[:, self.column], float))
+        source = sources.get(dimension.compensation_ref, sources[None])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            places = self.to_display(np.asarray(source[:, self.column], float))
+        self.places = np.where(np.isnan(places), -np.inf, places)  # a logarithm of what is negative
 
 
 def hierarchy_rows(
     acquisition: str,
     fcs: FcsFile,
-    raw: np.ndarray,
+    table: EventTable,
     events: np.ndarray,
     inside: Mapping[str, np.ndarray],
     gating: Gating,
@@ -58,8 +60,9 @@ def hierarchy_rows(
 ) -> list[dict[str, Any]]:
     """The rows of `HIERARCHY_COLUMNS` of one acquisition.
 
-    `raw` and `events` are the kept events (n, channels), linear, without and with compensation;
-    `inside` the mask of each population; `scale` the logicle parameters of the panel. Items:
+    `table` holds the kept events as the gates were applied to them, `events` (n, channels) the same
+    compensated as the panel wants; `inside` is the mask of each population; `scale` the logicle
+    parameters of the panel. Items:
 
     - parent: name, value the number of events in it
     - x_axis, y_axis: name; x and y the ends of the grid, value the number of cells between
@@ -69,7 +72,8 @@ def hierarchy_rows(
     - cell: x and y its column and row from 0, value its number of events. Events beyond the grid
       count in the cell at its edge.
 
-    Boolean gates have no outline and gates on ratios no axis: they make no step.
+    Boolean gates have no outline and gates on ratios no axis: they make no step. Of a gate on more
+    than two channels the outline is that on the first two.
     """
     steps: dict[tuple, dict[str, np.ndarray]] = {}
     for key, population in gating.populations.items():
@@ -79,12 +83,15 @@ def hierarchy_rows(
             names = tuple((d.id, d.transformation_ref, d.compensation_ref) for d in dimensions)
             step = steps.setdefault((population.rpartition("/")[0], names), {"": dimensions})
             step[population] = outline
+    matrices = gating.strategy.comp_matrices
+    sources = {name: matrix.apply(table) for name, matrix in matrices.items()}
+    sources |= {None: events, "uncompensated": table.get_events()}
     rows: list[dict[str, Any]] = []
     for (parent, _), outlines in steps.items():
         dimensions = outlines.pop("")
-        axes = [_Axis(d, gating, fcs, raw, events, scale) for d in dimensions]
+        axes = [_Axis(d, gating, fcs, sources, scale) for d in dimensions]
         if len(axes) == 1:
-            axes.append(_Axis(_second(fcs, dimensions[0].id), gating, fcs, raw, events, scale))
+            axes.append(_Axis(_second(fcs, dimensions[0].id), gating, fcs, sources, scale))
         if any(axis.column is None for axis in axes):
             continue
         members = inside[parent] if parent else np.ones(len(events), bool)
@@ -107,14 +114,15 @@ def _step_rows(parent, axes, members, outlines, inside) -> list[dict[str, Any]]:
             {"item": f"{letter}_axis", "name": axis.label, "x": low, "y": high, "value": CELLS}
         )
         if axis.logarithmic:
-            ticks = axis.to_display(np.array(_TICKS))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ticks = axis.to_display(np.array(_TICKS))
             rows += [
                 {"item": f"{letter}_tick", "x": round(float(at), 5), "value": value}
                 for at, value in zip(ticks, _TICKS, strict=True)
                 if low <= at <= high
             ]
-        cell = np.floor((values - low) / (high - low) * CELLS)
-        cells.append(np.clip(cell, 0, CELLS - 1).astype(int))
+        cell = np.clip((values - low) / (high - low) * CELLS, 0, CELLS - 1)
+        cells.append(cell.astype(int))
     for name, corners in drawn.items():
         share = 100 * float(inside[name].sum()) / total if total else np.nan
         rows += [
@@ -137,6 +145,7 @@ def _step_rows(parent, axes, members, outlines, inside) -> list[dict[str, Any]]:
 
 def _ends(values: np.ndarray, corners: np.ndarray) -> tuple[float, float]:
     """Where an axis begins and ends: nearly all events, and gates' corners that are not far off."""
+    values = values[np.isfinite(values)]
     low, high = np.quantile(values, [0.001, 0.999]) if len(values) else (0.0, 1.0)
     reach = 0.3 * (high - low)
     near = corners[(corners >= low - reach) & (corners <= high + reach)]
@@ -173,7 +182,9 @@ def _outline(strategy: fk.GatingStrategy, key: tuple[str, ...]):
     except fk.exceptions.QuadrantReferenceError:
         gate = strategy.get_gate(key[-2], ("root", *key[:-2]))
         dividers = gate.dimensions[:2]
-        ends = [gate.quadrants[key[-1]].get_divider_range(d.id) for d in dividers]
+        quadrant = gate.quadrants[key[-1]]
+        cut = quadrant.divider_refs  # a quadrant may lie across a divider
+        ends = [quadrant.get_divider_range(d.id) if d.id in cut else (None, None) for d in dividers]
         ends = [_open(low, high) for low, high in ends]
         dimensions = [
             fk.Dimension(d.dimension_ref, d.compensation_ref, d.transformation_ref)

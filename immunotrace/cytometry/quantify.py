@@ -155,6 +155,7 @@ def quantify_batch(
     markers, densities, panels and hierarchy, and the folder gates. Raises InputError.
     """
     from immunotrace.cytometry.fcs import read_fcs
+    from immunotrace.cytometry.gates import EventTable
     from immunotrace.cytometry.hierarchy import hierarchy_rows
     from immunotrace.cytometry.panel import read_kept
 
@@ -195,8 +196,9 @@ def quantify_batch(
         )
         tables["panels"] += panel_rows(base, fcs, events, inside, gating, panel, source.scale, seed)
         raw = fcs.events[kept[row["acquisition"]]]
+        table = EventTable(row["acquisition"], fcs, raw, None, source.kind == "flowjo")
         tables["hierarchy"] += hierarchy_rows(
-            row["acquisition"], fcs, raw, events, inside, gating, source.scale
+            row["acquisition"], fcs, table, events, inside, gating, source.scale
         )
     _write_tables(tables, outputs)
 

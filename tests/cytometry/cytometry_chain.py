@@ -14,7 +14,7 @@ from immunotrace.cytometry.quantify import cytometry_tables, quantify_batch
 from immunotrace.cytometry.thresholds import place_thresholds, threshold_rows
 
 SETTINGS = {"minimum_events": 100, "fmo_quantile": 0.995, "on_failed_qc": "stop"}
-PARTS = ("populations", "markers", "densities", "panels")
+PARTS = ("populations", "markers", "densities", "panels", "hierarchy")
 
 
 def read_sheets(folder: Path) -> tuple[list[dict], dict]:
