@@ -179,7 +179,8 @@ def figure_options(group):
     """What drawing the figures of a chapter uses besides tables; a day has one colour in all of them."""
     if group == "quality":
         return {"simulated": CASE.simulated}
-    options = {"simulated": CASE.simulated, "days": CASE.days}
+    patient = CASE.settings["case"]["patient"]
+    options = {"simulated": CASE.simulated, "days": CASE.days, "patient": patient}
     if group == "steroid_sensitivity":
         options["level"] = CASE.settings["dose_response"]["level"]
     if group in LINEAGES.values():

@@ -726,7 +726,13 @@ def write_example(folder: Path, kind: str = "full", texts: bool = False) -> dict
     return case
 
 
-def draw(tables: dict[str, pd.DataFrame], group: str, folder: Path, simulated: bool) -> None:
+def draw(
+    tables: dict[str, pd.DataFrame],
+    group: str,
+    folder: Path,
+    simulated: bool,
+    patient: str = "MSC01",
+) -> None:
     """Draw a group of figures as the rules do."""
     from immunotrace.figures.groups import draw_group
 
@@ -735,5 +741,6 @@ def draw(tables: dict[str, pd.DataFrame], group: str, folder: Path, simulated: b
     }
     panels = {"t_cells": ["T"], "b_cells": ["B"]}.get(group, [])
     draw_group(
-        group, tables, folder, days=sorted(days), panels=panels, simulated=simulated, level=0.95
-    )
+        group, tables, folder, days=sorted(days), panels=panels, simulated=simulated, level=0.95,
+        patient=patient,
+    )  # fmt: skip
