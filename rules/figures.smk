@@ -8,10 +8,20 @@ for group in [chapter for chapter in AVAILABLE_CHAPTERS if chapter in FIGURES]:
         input:
             **figure_tables(group),
         output:
+            [
+                report(
+                    f"results/figures/{name}.svg",
+                    caption=f"captions/{group}.rst",
+                    category="Figures",
+                    subcategory=group.replace("_", " "),
+                    labels={"figure": name.replace("_", " ")},
+                )
+                for name in FIGURES[group]
+            ],
             expand(
                 "results/figures/{name}.{format}",
                 name=FIGURES[group],
-                format=["svg", "pdf", "png", "tsv"],
+                format=["pdf", "png", "tsv"],
             ),
         log:
             f"logs/draw_figures/{group}.log",
@@ -39,7 +49,12 @@ if CASE.acquisitions:
                 "results/cytometry/{batch}/hierarchy.tsv", batch=CASE.batches
             ),
         output:
-            "results/report/supplement.pdf",
+            report(
+                "results/report/supplement.pdf",
+                caption="captions/supplement.rst",
+                category="Report",
+                labels={"file": "supplement (PDF)"},
+            ),
         log:
             "logs/draw_supplement.log",
         benchmark:

@@ -1,6 +1,9 @@
 # The chapters, one notebook each, and the report compiled from them.
 
 
+report: "captions/workflow.rst"
+
+
 rule describe_case:
     input:
         raw=[row["fcs"] for row in CASE.acquisitions]
@@ -79,8 +82,18 @@ rule compile_report:
         case="results/report/case.json",
         figures=figure_files(AVAILABLE_CHAPTERS, "svg", "pdf", "tsv"),
     output:
-        html="results/report/report.html",
-        pdf="results/report/report.pdf",
+        html=report(
+            "results/report/report.html",
+            caption="captions/report.rst",
+            category="Report",
+            labels={"file": "The report (HTML)"},
+        ),
+        pdf=report(
+            "results/report/report.pdf",
+            caption="captions/report.rst",
+            category="Report",
+            labels={"file": "The report (PDF)"},
+        ),
     log:
         "logs/compile_report.log",
     benchmark:

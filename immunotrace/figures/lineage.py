@@ -573,11 +573,13 @@ def panel_data(
     """The sampled events of the two-marker panels, and the subsets' exact percentages.
 
     `percent_naive` and so on are those of populations.tsv, from all events of the acquisition. The
-    logicle scale of a panel is that of its densities; without any it is left out.
+    logicle scale of a panel is that of its densities; with it come the thresholds on the linear scale.
     """
     if set(style.LOGICLE_COLUMNS) <= set(densities):
         scales = densities.drop_duplicates("panel")[["panel", *style.LOGICLE_COLUMNS]]
         panels = panels.merge(scales, on="panel", how="left")
+        for axis in ("x", "y"):
+            panels[f"{axis}_threshold_linear"] = _linear(panels, f"{axis}_threshold")
     panels = _thinned(panels.assign(population=panels["population"].fillna("")))
     rows = panels.merge(populations[_KEYS].drop_duplicates(), on="acquisition", how="left")
     shares = populations[populations["parent"].isin(panels["population"].unique())].assign(
@@ -593,6 +595,14 @@ def panel_data(
     return rows.sort_values(
         ["population", "role", "day"], kind="stable", ascending=[True, False, True]
     )
+
+
+def _linear(rows: pd.DataFrame, column: str) -> pd.Series:
+    """A column of places on the logicle scale in linear units, to six digits."""
+    out = pd.Series(np.nan, index=rows.index)
+    for scale, part in rows.groupby(list(style.LOGICLE_COLUMNS)):
+        out[part.index] = style.logicle_linear(part[column], *scale)
+    return out.map("{:.6g}".format).astype(float)
 
 
 def _thinned(panels: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from immunotrace.longitudinal import changes, measurements
 from immunotrace.statistics import wilson_interval
 from immunotrace.tables import write_tsv
 
+LOGICLE = {"logicle_t": 262144.0, "logicle_w": 0.5, "logicle_m": 4.5, "logicle_a": 0.0}
 DAYS = (-14, -1, 21, 70, 150)
 LIVE = "singlets/lymphocytes/live"
 SUBSETS = ["naive", "central memory", "effector memory", "TEMRA"]
@@ -155,6 +156,7 @@ def _densities(markers, rng, bins=64, with_threshold=True):
                     bin_high=edges[1:],
                     count=counts,
                     threshold_display=0.42 if with_threshold else np.nan,
+                    **(LOGICLE if with_threshold else {}),
                 )
             )
         )

@@ -235,3 +235,38 @@ def test_supplement_has_a_page_for_every_acquisition(tmp_path):
     content = (tmp_path / "a.pdf").read_bytes()
     assert content.count(b"/Type /Page ") == tables["populations"]["acquisition"].nunique() > 4
     assert content == (tmp_path / "b.pdf").read_bytes()
+
+
+def test_thresholds_of_panels_are_given_on_the_linear_scale(full):
+    transforms = pytest.importorskip("flowutils").transforms
+    data = read_tsv(full / "b_cells_panels.tsv")
+    scale = data[list(style.LOGICLE_COLUMNS)].iloc[0]
+    expected = transforms.logicle_inverse(
+        data["x_threshold"].to_numpy(), None, **{c[-1]: scale[c] for c in style.LOGICLE_COLUMNS}
+    )
+    # Interpolated in a table of 4,001 places.
+    assert np.allclose(data["x_threshold_linear"], expected, rtol=1e-3)
+
+
+def test_other_patients_are_told_apart_and_have_no_band(tmp_path):
+    tables, _ = example("full")
+    second = (
+        tables["markers"]
+        .query("role == 'patient'")
+        .assign(subject="MSC02", acquisition=lambda frame: frame["acquisition"] + "_2")
+    )
+    tables["markers"] = pd.concat([tables["markers"], second])
+    changes = tables["changes"]
+    tables["changes"] = pd.concat(
+        [changes, changes[changes["subject"] == "MSC01"].assign(subject="MSC02")]
+    )
+    other = tables["timeline"].assign(subject="MSC02", name="something else")
+    tables["timeline"] = pd.concat([tables["timeline"], other])
+    draw(tables, "t_cells", tmp_path, simulated=True)
+    text = words(tmp_path / "t_cells_positive.svg")
+    assert "MSC01 (patient)" in text
+    assert "MSC02 (other patient)" in text
+    assert "something else" not in text
+    data = read_tsv(tmp_path / "t_cells_positive.tsv")
+    assert data.loc[data["subject"] == "MSC02", "reference_low"].isna().all()
+    assert data.loc[data["subject"] == "MSC01", "reference_low"].notna().any()
