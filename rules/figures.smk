@@ -66,6 +66,6 @@ if CASE.acquisitions:
             runtime=30,
         params:
             simulated=CASE.simulated,
-            code=code("scripts/draw_supplement.py"),
+            code=code("scripts/draw_supplement.py", "envs/figures.yaml"),
         script:
             "../scripts/draw_supplement.py"

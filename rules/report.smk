@@ -81,6 +81,7 @@ rule compile_report:
         ),
         case="results/report/case.json",
         figures=figure_files(AVAILABLE_CHAPTERS, "svg", "pdf", "tsv"),
+        tables=published(*CYTOMETRY_TABLES, *PLATE_TABLES, "changes", "claims").values(),
     output:
         html=report(
             "results/report/report.html",
@@ -104,6 +105,13 @@ rule compile_report:
         mem_mb=memory,
         runtime=20,
     params:
-        code=code("scripts/compile_report.py", "envs/report.yaml", *REPORT_TEMPLATES),
+        # The report carries the script that draws and the notebooks.
+        code=code(
+            "scripts/compile_report.py",
+            "scripts/draw_figures.py",
+            "envs/report.yaml",
+            *REPORT_TEMPLATES,
+            *[f"notebooks/{chapter}.ipynb" for chapter in AVAILABLE_CHAPTERS],
+        ),
     script:
         "../scripts/compile_report.py"

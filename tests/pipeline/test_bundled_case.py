@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from runs import snakemake
 
 from immunotrace.figures import FIGURES
 
