@@ -17,7 +17,7 @@ report: $(VENV)/run.installed ## run the bundled case and print where its report
 	@echo "The report: $(CURDIR)/results/report/report.html"
 	@echo "        and $(CURDIR)/results/report/report.pdf"
 
-test: $(VENV)/test.installed ## run the tests (6 minutes or less on two cores)
+test: $(VENV)/test.installed $(VENV)/axe/made ## run the tests (6 minutes or less on two cores)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 lint: $(VENV)/test.installed ## ruff, snakefmt and snakemake --lint
@@ -44,6 +44,12 @@ $(VENV)/%.installed: requirements/%.lock | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r $< \
 	  || { echo "error: the packages of $< could not be installed (see above). A connection to the package index is needed for the first run." >&2; exit 1; }
 	@touch $@
+
+$(VENV)/axe/made: requirements/axe.lock | $(BIN)/python
+	@rm -rf $(VENV)/axe
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  --target $(VENV)/axe -r $< \
+	  && touch $@ || echo "The rules of axe-core could not be fetched: their tests will be skipped." >&2
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || \

@@ -23,6 +23,7 @@ rule all:
     input:
         "results/report/report.html",
         "results/report/report.pdf",
+        *SUPPLEMENT,
 
 
 onstart:

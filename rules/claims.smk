@@ -40,7 +40,12 @@ rule judge_claims:
         changes="results/tables/changes.tsv",
         timeline=[CASE.timeline] if CASE.timeline else [],
     output:
-        "results/tables/claims.tsv",
+        report(
+            "results/tables/claims.tsv",
+            caption="captions/claims.rst",
+            category="Tables",
+            labels={"table": "claims"},
+        ),
     log:
         "logs/judge_claims.log",
     conda:

@@ -191,7 +191,7 @@ def figure_tables(group):
         name: expand(
             "results/cytometry/{batch}/{name}.tsv", batch=CASE.batches, name=name
         )
-        for name in ("densities", "panels")
+        for name in ("densities", "panels", "hierarchy")
     }
     return published("populations", "markers", "changes") | parts | timeline
 
@@ -200,7 +200,8 @@ def figure_options(group):
     """What drawing the figures of a chapter uses besides tables; a day has one colour in all of them."""
     if group == "quality":
         return {"simulated": CASE.simulated}
-    options = {"simulated": CASE.simulated, "days": CASE.days}
+    patient = CASE.settings["case"]["patient"]
+    options = {"simulated": CASE.simulated, "days": CASE.days, "patient": patient}
     if group == "steroid_sensitivity":
         options["level"] = CASE.settings["dose_response"]["level"]
     if group in LINEAGES.values():
@@ -208,6 +209,9 @@ def figure_options(group):
             n for n, p in CASE.panels.items() if LINEAGES[p["lineage"]] == group
         ]
     return options
+
+
+SUPPLEMENT = ["results/report/supplement.pdf"] if CASE.acquisitions else []
 
 
 def chapter_tables(chapter):

@@ -68,6 +68,7 @@ rule quantify_batch:
         markers="results/cytometry/{batch}/markers.tsv",
         densities="results/cytometry/{batch}/densities.tsv",
         panels="results/cytometry/{batch}/panels.tsv",
+        hierarchy="results/cytometry/{batch}/hierarchy.tsv",
         gates=directory("results/cytometry/{batch}/gates"),
     log:
         "logs/quantify_batch/{batch}.log",

@@ -8,10 +8,20 @@ for group in [chapter for chapter in AVAILABLE_CHAPTERS if chapter in FIGURES]:
         input:
             **figure_tables(group),
         output:
+            [
+                report(
+                    f"results/figures/{name}.svg",
+                    caption=f"captions/{group}.rst",
+                    category="Figures",
+                    subcategory=group.replace("_", " "),
+                    labels={"figure": name.replace("_", " ")},
+                )
+                for name in FIGURES[group]
+            ],
             expand(
                 "results/figures/{name}.{format}",
                 name=FIGURES[group],
-                format=["svg", "pdf", "png", "tsv"],
+                format=["pdf", "png", "tsv"],
             ),
         log:
             f"logs/draw_figures/{group}.log",
@@ -28,3 +38,34 @@ for group in [chapter for chapter in AVAILABLE_CHAPTERS if chapter in FIGURES]:
             code=code("scripts/draw_figures.py", "envs/figures.yaml"),
         script:
             "../scripts/draw_figures.py"
+
+
+if CASE.acquisitions:
+
+    rule draw_supplement:
+        input:
+            populations="results/tables/populations.tsv",
+            hierarchy=expand(
+                "results/cytometry/{batch}/hierarchy.tsv", batch=CASE.batches
+            ),
+        output:
+            report(
+                "results/report/supplement.pdf",
+                caption="captions/supplement.rst",
+                category="Report",
+                labels={"file": "supplement (PDF)"},
+            ),
+        log:
+            "logs/draw_supplement.log",
+        benchmark:
+            "logs/benchmarks/draw_supplement.tsv"
+        conda:
+            "../envs/figures.yaml"
+        resources:
+            mem_mb=memory,
+            runtime=30,
+        params:
+            simulated=CASE.simulated,
+            code=code("scripts/draw_supplement.py", "envs/figures.yaml"),
+        script:
+            "../scripts/draw_supplement.py"

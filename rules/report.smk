@@ -1,6 +1,9 @@
 # The chapters, one notebook each, and the report compiled from them.
 
 
+report: "captions/workflow.rst"
+
+
 rule describe_case:
     input:
         raw=[row["fcs"] for row in CASE.acquisitions]
@@ -80,9 +83,20 @@ rule compile_report:
         ),
         case="results/report/case.json",
         figures=figure_files(AVAILABLE_CHAPTERS, "svg", "pdf", "tsv"),
+        tables=published(*CYTOMETRY_TABLES, *PLATE_TABLES, "changes", "claims").values(),
     output:
-        html="results/report/report.html",
-        pdf="results/report/report.pdf",
+        html=report(
+            "results/report/report.html",
+            caption="captions/report.rst",
+            category="Report",
+            labels={"file": "The report (HTML)"},
+        ),
+        pdf=report(
+            "results/report/report.pdf",
+            caption="captions/report.rst",
+            category="Report",
+            labels={"file": "The report (PDF)"},
+        ),
     log:
         "logs/compile_report.log",
     benchmark:
@@ -93,6 +107,13 @@ rule compile_report:
         mem_mb=memory,
         runtime=20,
     params:
-        code=code("scripts/compile_report.py", "envs/report.yaml", *REPORT_TEMPLATES),
+        # The report carries the script that draws and the notebooks.
+        code=code(
+            "scripts/compile_report.py",
+            "scripts/draw_figures.py",
+            "envs/report.yaml",
+            *REPORT_TEMPLATES,
+            *[f"notebooks/{chapter}.ipynb" for chapter in AVAILABLE_CHAPTERS],
+        ),
     script:
         "../scripts/compile_report.py"

@@ -41,6 +41,10 @@ class Events:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def compensated(self, channels: Sequence[str], spillover: Spillover) -> "Events":
+        """The same events with another matrix; `channels` and errors as above."""
+        return Events(self._stored, self._keep, channels, spillover)
+
     def blocks(self) -> Iterator[np.ndarray]:
         """The rows in order, (n, n_channels) in BLOCK_BYTES, not compensated."""
         width = self.shape[1] * self._stored.dtype.itemsize

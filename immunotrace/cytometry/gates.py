@@ -370,14 +370,21 @@ class EventTable:
         self.null_channels = [
             c for c in fcs.channels if spillover is None or c not in spillover.channels
         ]
-        self._events = events if isinstance(events, Events) else Events(events)
+        self.events = events if isinstance(events, Events) else Events(events)
 
     def __repr__(self) -> str:
         return self.id
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The events in order, in blocks (n, channels)."""
-        return self._events.blocks()
+        return self.events.blocks()
+
+    def compensated(self, matrix) -> Events:
+        """The events compensated by a matrix of a gating strategy."""
+        if not isinstance(matrix, fk.Matrix):
+            return Events(matrix.apply(self))
+        spillover = Spillover(tuple(matrix.detectors), np.asarray(matrix.matrix), self.id)
+        return self.events.compensated(self.pnn_labels, spillover)
 
     def get_metadata(self) -> dict[str, str]:
         if self.spillover is None:
@@ -387,7 +394,7 @@ class EventTable:
         return {"spillover": ",".join(fields)}
 
     def get_events(self, source: str = "raw") -> np.ndarray:
-        return np.asarray(self._events)
+        return np.asarray(self.events)
 
     def get_channel_index(self, label: str) -> int:
         return self.pnn_labels.index(label)

@@ -191,9 +191,13 @@ def quantify_batch(
     each `gates.file` a path from the working directory; `settings` is the configuration's
     `cytometry`; `kept_path` holds the masks of quality control (a file without one is left out);
     `threshold_paths` and `fmo_median_paths` are the tables of place_thresholds. `outputs` names the
-    tables populations, markers, densities and panels, and the folder gates. Raises InputError.
+    tables populations, markers, densities, panels and hierarchy, and the folder gates. Raises
+    InputError.
     """
+    from immunotrace.cytometry.events import Events
     from immunotrace.cytometry.fcs import find_channel
+    from immunotrace.cytometry.gates import EventTable
+    from immunotrace.cytometry.hierarchy import hierarchy_rows
     from immunotrace.cytometry.panel import read_acquisition, read_kept
 
     thresholds = _read_thresholds(threshold_paths)
@@ -205,6 +209,7 @@ def quantify_batch(
         "markers": [],
         "densities": [],
         "panels": [],
+        "hierarchy": [],
     }
     sources: dict[str, GateSource] = {}
     kept = read_kept(kept_path)
@@ -241,6 +246,11 @@ def quantify_batch(
         for line in tables["populations"]:
             if line["acquisition"] == row["acquisition"] and line["population"] in gating.moved:
                 line["gate_origin"] = "moved"
+        raw = Events(fcs.events, kept[row["acquisition"]])
+        table = EventTable(row["acquisition"], fcs, raw, None, source.kind == "flowjo")
+        tables["hierarchy"] += hierarchy_rows(
+            row["acquisition"], fcs, table, events, inside, gating, source.scale
+        )
     _write_tables(tables, outputs)
 
 
@@ -553,6 +563,7 @@ def panel_rows(
 def _write_tables(tables: Mapping[str, list[dict]], outputs: Mapping[str, str | Path]) -> None:
     import pandas as pd
 
+    from immunotrace.cytometry.hierarchy import HIERARCHY_COLUMNS
     from immunotrace.tables import write_tsv
 
     columns = {
@@ -560,6 +571,7 @@ def _write_tables(tables: Mapping[str, list[dict]], outputs: Mapping[str, str | 
         "markers": MARKER_COLUMNS,
         "densities": DENSITY_COLUMNS,
         "panels": PANEL_COLUMNS,
+        "hierarchy": HIERARCHY_COLUMNS,
     }
     for name, rows in tables.items():
         frame = pd.DataFrame(rows, columns=list(columns[name]))

@@ -2,7 +2,7 @@
 
 LINEAGES = {"T": "t_cells", "B": "b_cells"}
 
-_LINEAGE_FIGURES = ("subsets", "positive", "within", "medians", "densities", "panels")
+_LINEAGE_FIGURES = ("subsets", "positive", "within", "medians", "densities", "panels", "hierarchy")
 
 FIGURES: dict[str, tuple[str, ...]] = {
     "timeline": ("clinical_course",),

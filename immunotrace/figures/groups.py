@@ -6,7 +6,15 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from immunotrace.figures import FIGURES, LINEAGES, clinical_course, lineage, quality, style
+from immunotrace.figures import (
+    FIGURES,
+    LINEAGES,
+    clinical_course,
+    hierarchy,
+    lineage,
+    quality,
+    style,
+)
 from immunotrace.figures import steroid_sensitivity as steroid
 from immunotrace.tables import read_tsv, write_tsv
 
@@ -33,14 +41,19 @@ def draw_group(
     days: Sequence[int] = (),
     panels: Sequence[str] = (),
     level: float = 0.95,
+    patient: str | None = None,
 ) -> None:
     """Write every figure of `group` as `folder`/{name}.svg, .pdf, .png and its data as .tsv.
 
-    `tables` holds the published tables by name, and fitted, residuals, densities, panels (the sampled events)
-    and timeline; those that the case lacks are absent or None. `days` are all days of the case, so
+    `tables` holds the published tables by name, and fitted, residuals, densities, panels (the sampled
+    events), hierarchy (the steps of gating) and timeline; those that the case lacks are absent or
+    None. `days` are all days of the case, so
     that a day has one colour in every figure; `panels` are the panels of the group's lineage; `level`
     is that of the intervals of the dose-response fits. A figure without data is drawn as a note.
+    The case is about `patient`: the timeline is theirs, and other patients are told apart from them.
     """
+    if patient is not None:
+        tables = {name: _of_case(table, name, patient) for name, table in tables.items()}
     if group == "timeline":
         drawings = _timeline(tables, days)
     elif group in LINEAGES.values():
@@ -57,6 +70,19 @@ def draw_group(
             figure = style.nothing(what) if data.empty else draw(data)
             style.save_figure(figure, Path(folder) / name, simulated)
         write_tsv(data, Path(folder) / f"{name}.tsv")
+
+
+def _of_case(table: pd.DataFrame | None, name: str, patient: str) -> pd.DataFrame | None:
+    if table is None or "subject" not in table:
+        return table
+    other = table["subject"] != patient
+    if name == "timeline":
+        return table[~other]
+    if "role" in table:
+        return table.assign(
+            role=table["role"].mask(other & (table["role"] == "patient"), style.OTHER_PATIENT)
+        )
+    return table
 
 
 def _timeline(tables: Tables, days: Sequence[int]) -> dict[str, Drawing]:
@@ -79,6 +105,7 @@ def _lineage(
     populations, markers = own("populations"), own("markers")
     densities, events = own("densities"), own("panels")
     changes, timeline = tables.get("changes"), tables.get("timeline")
+    steps = _table(tables, "hierarchy")
     empty = pd.DataFrame()
     measured = not markers.empty
     if populations.empty:
@@ -114,9 +141,14 @@ def _lineage(
             "no densities",
         ),
         f"{group}_panels": (
-            empty if events.empty else lineage.panel_data(events, populations, populations),
+            empty if events.empty else lineage.panel_data(events, populations, densities),
             lambda data: lineage.draw_panels(data, days),
             "no pair of markers was sampled",
+        ),
+        f"{group}_hierarchy": (
+            empty if steps.empty else hierarchy.hierarchy_data(steps, populations),
+            hierarchy.draw_hierarchy,
+            "no gate has an outline",
         ),
     }
 

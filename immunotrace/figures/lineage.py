@@ -5,6 +5,7 @@ and one that draws those data. With a single day the x axis names acquisitions i
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,12 @@ _KEYS = ["acquisition", "subject", "role", "day"]
 _COURSE = [*_KEYS, "population", "marker", "value", "low", "high", "n", "verdict"]
 _COURSE += ["reference_low", "reference_high"]
 
+_OVERLAP = 1.5  # the height of the highest density, in distances between two of them
 _DRAWN_EVENTS = 700  # more are not told apart in a panel of 16 mm
 
 # Which corner of a two-marker panel is which subset: (x positive, y positive).
 _QUADRANTS = {
+    ("CD4", "CD8"): {"CD4": (True, False), "CD8": (False, True)},
     ("CD27", "IgD"): {
         "naive": (False, True),
         "unswitched memory": (True, True),
@@ -244,7 +247,7 @@ def _draw_courses(data, timeline, cells, title, label, what, interval) -> Figure
     gap = 0.42 if interval else 0.5
     width = style.panel_width(columns, left, 0.15, gap)
     note = f"Points: {what}. "
-    note += f"Bars: {interval} interval. " if interval else ""
+    note += f"Bars: {interval} interval, where longer than the symbol. " if interval else ""
     note += f"n = {span(data['n'])} cells a point"
     note += ", one blood draw of one person each. " if over_time else ". "
     if over_time and width < 1.4:
@@ -358,7 +361,8 @@ def draw_within(data: pd.DataFrame, timeline: pd.DataFrame | None, interval: str
     lanes = style.lanes_of(timeline, limits) if over_time else []
     note = (
         "Points: percent positive of the cells of the subpopulation. "
-        f"Bars: {interval} interval. n = {span(data['n'])} cells a point."
+        f"Bars: {interval} interval, where longer than the symbol. n = {span(data['n'])} cells a point. "
+        "Full lines and dots: patient. Broken lines and squares: control."
     )
     made = style.grid(
         len(markers),
@@ -385,19 +389,15 @@ def draw_within(data: pd.DataFrame, timeline: pd.DataFrame | None, interval: str
                 style.time_axis(axis, days, limits, labels=r == len(markers) - 1)
             else:
                 style.category_axis(axis, names, labels=r == len(markers) - 1)
-            for population, rows in part.groupby("population", sort=False):
+            for (population, role), rows in part.groupby(["population", "role"], sort=False):
                 rows = rows.sort_values("day")
                 places = rows["day"] if over_time else rows["acquisition"].map(names.index)
                 colour = colours[population]
                 axis.vlines(places, rows["low"], rows["high"], color=colour, linewidth=0.8)
-                axis.plot(
-                    places,
-                    rows["value"],
-                    color=colour,
-                    marker="o",
-                    markersize=3,
-                    linestyle="-" if over_time else "none",
-                )
+                look = {**style.role_style(role), "color": colour, "markersize": 3}
+                look["markerfacecolor"] = colour if role == "patient" else "white"
+                look["linestyle"] = look["linestyle"] if over_time else "none"
+                axis.plot(places, rows["value"], **look)
             axis.set_ylim(0, min(of_marker["high"].max() * 1.08, 102))
             axis.locator_params(axis="y", nbins=4)
             style.row_lines(axis)
@@ -480,7 +480,7 @@ def draw_densities(data: pd.DataFrame, days: Sequence[int]) -> Figure:
         left=left,
         column_gap=gap,
         title_lines=max(text.count("\n") + 1 for text in titles.values()),
-        row_gap=0.42,
+        row_gap=0.56,
         bottom=0.4,
         key=False,
     )
@@ -496,8 +496,8 @@ def draw_densities(data: pd.DataFrame, days: Sequence[int]) -> Figure:
             _draw_ridges(axis, part, colours if over_time else None, labels=c == 0)
             axis.set_title(titles[marker, population, subject])
             style.logicle_axis(axis, part)
-            if r < len(layout) - 1:
-                axis.set_xlabel("")  # said once, below the last row
+            # What the axis is was said in the row's titles; its unit is said once a row.
+            axis.set_xlabel(axis.get_xlabel().replace("fluorescence", style.text_of(marker, 16)))
             occupied = data[(data["marker"] == marker) & (data["density"] > 0.02)]
             low, high = occupied["bin_low"].min() - 0.02, occupied["bin_high"].max() + 0.1
             # Names of acquisitions are written left of the curves, inside the panel.
@@ -517,14 +517,14 @@ def _draw_ridges(axis: Axes, part: pd.DataFrame, colours: dict | None, labels: b
         base = -place * step
         x, y = _smooth(rows)
         colour = colours[name] if colours else style.PATIENT
-        heights = base + 2.1 * step * y / highest
-        axis.fill_between(x, base, heights, color=colour, alpha=0.85, linewidth=0, zorder=place)
+        heights = base + _OVERLAP * step * y / highest
+        axis.fill_between(x, base, heights, color=colour, linewidth=0, zorder=place)
         axis.plot(x, heights, color="white", linewidth=0.5, zorder=place)
         if len(before) and name > LAST_DAY:
             reference_x, reference = _smooth(before)
             reference = np.where(reference > 0.01 * highest, reference, np.nan)
             axis.plot(
-                reference_x, base + 2.1 * step * reference / highest, color=style.INK, linewidth=0.5,
+                reference_x, base + _OVERLAP * step * reference / highest, color=style.INK, linewidth=0.5,
                 linestyle=(0, (2, 1.2)), zorder=place + 0.1,
             )  # fmt: skip
         percent = rows["percent_positive"].dropna().unique()
@@ -551,7 +551,7 @@ def _draw_ridges(axis: Axes, part: pd.DataFrame, colours: dict | None, labels: b
         axis.vlines(
             own, -place * step, (1 - place) * step, color=style.INK, linewidth=0.7, zorder=100
         )
-    axis.set_ylim(-(len(groups) - 1) * step - 0.1, 2.3 * step)
+    axis.set_ylim(-(len(groups) - 1) * step - 0.1, (_OVERLAP + 0.15) * step)
     axis.set_yticks([])
     axis.spines["left"].set_visible(False)
 
@@ -568,14 +568,20 @@ def _smooth(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def panel_data(
-    panels: pd.DataFrame, acquisitions: pd.DataFrame, populations: pd.DataFrame
+    panels: pd.DataFrame, populations: pd.DataFrame, densities: pd.DataFrame
 ) -> pd.DataFrame:
     """The sampled events of the two-marker panels, and the subsets' exact percentages.
 
-    `percent_naive` and so on are those of populations.tsv, from all events of the acquisition.
+    `percent_naive` and so on are those of populations.tsv, from all events of the acquisition. The
+    logicle scale of a panel is that of its densities; with it come the thresholds on the linear scale.
     """
+    if set(style.LOGICLE_COLUMNS) <= set(densities):
+        scales = densities.drop_duplicates("panel")[["panel", *style.LOGICLE_COLUMNS]]
+        panels = panels.merge(scales, on="panel", how="left")
+        for axis in ("x", "y"):
+            panels[f"{axis}_threshold_linear"] = _linear(panels, f"{axis}_threshold")
     panels = _thinned(panels.assign(population=panels["population"].fillna("")))
-    rows = panels.merge(acquisitions[_KEYS].drop_duplicates(), on="acquisition", how="left")
+    rows = panels.merge(populations[_KEYS].drop_duplicates(), on="acquisition", how="left")
     shares = populations[populations["parent"].isin(panels["population"].unique())].assign(
         subset=lambda frame: "percent_" + frame["population"].map(leaf).str.replace(" ", "_")
     )
@@ -589,6 +595,14 @@ def panel_data(
     return rows.sort_values(
         ["population", "role", "day"], kind="stable", ascending=[True, False, True]
     )
+
+
+def _linear(rows: pd.DataFrame, column: str) -> pd.Series:
+    """A column of places on the logicle scale in linear units, to six digits."""
+    out = pd.Series(np.nan, index=rows.index)
+    for scale, part in rows.groupby(list(style.LOGICLE_COLUMNS)):
+        out[part.index] = style.logicle_linear(part[column], *scale)
+    return out.map("{:.6g}".format).astype(float)
 
 
 def _thinned(panels: pd.DataFrame) -> pd.DataFrame:
@@ -620,7 +634,7 @@ def draw_panels(data: pd.DataFrame, days: Sequence[int]) -> Figure:
     drawn = data.groupby(["acquisition", "population"]).size()
     note = (
         f"{span(drawn)} events a panel, drawn at random from the population's; both axes on the "
-        "logicle scale."
+        "logicle scale, in arbitrary units."
     )
     if data[["x_threshold", "y_threshold"]].notna().any(axis=None):
         note += " Lines: thresholds."
@@ -636,8 +650,12 @@ def draw_panels(data: pd.DataFrame, days: Sequence[int]) -> Figure:
         left=0.8,
         right=style.WIDTH - 0.8 - columns * size - (columns - 1) * gap,
         column_gap=gap,
-        row_gap=0.26 if not over_time or len(kinds) > 1 else 0.1,
-        bottom=0.3,
+        # Ticks and a label below the last row of a pair of markers; else a row's titles.
+        row_gap=[
+            (0.4 if below[0] is not line[0] else 0.1) + (0 if over_time else 0.16)
+            for line, below in pairwise(lines)
+        ],
+        bottom=0.36,
         key=False,
         top=0.2,
     )
@@ -652,12 +670,15 @@ def draw_panels(data: pd.DataFrame, days: Sequence[int]) -> Figure:
             day = int(events["day"].iloc[0])
             colour = colours[day] if over_time else style.PATIENT
             _draw_quadrants(axis, events, kind, colour)
-            axis.set(xlim=ends[kind["x_marker"]], ylim=ends[kind["y_marker"]])
             title = day_text(day) if over_time else style.text_of(names[c], 22)
             if r == 0 or not over_time:
                 size = 6.3 if over_time else 5.6
                 axis.set_title(title, fontsize=size, fontweight="normal", loc="center")
             last_of_kind = r == len(lines) - 1 or lines[r + 1][0] is not kind
+            style.logicle_ticks(axis.xaxis, events, labels=last_of_kind, small=True)
+            style.logicle_ticks(axis.yaxis, events, labels=c == 0, small=True)
+            axis.tick_params(labelsize=5, length=1.6, pad=1.2)
+            axis.set(xlim=ends[kind["x_marker"]], ylim=ends[kind["y_marker"]])
             if last_of_kind and c == (len(names) - 1) // 2:
                 axis.set_xlabel(f"{style.text_of(kind['x_marker'], 20)} (a.u.)", labelpad=2)
             if c == 0:
@@ -689,7 +710,6 @@ def _draw_quadrants(axis: Axes, events: pd.DataFrame, kind: dict, colour: str) -
     axis.scatter(
         events["x"], events["y"], s=0.9, color=colour, alpha=0.55, linewidth=0, rasterized=True
     )
-    axis.set(xticks=[], yticks=[])
     for side in ("top", "right"):
         axis.spines[side].set_visible(True)
     first = events.iloc[0]

@@ -394,12 +394,14 @@ def _draw_ic50_course(axis: Axes, rows: pd.DataFrame, role: str, over_time: bool
     axis.plot(exact["place"], exact["value"], **look)
     for row in rows[rows["bound"] != ""].itertuples():
         up = 1 if row.bound == ">" else -1
-        axis.plot(row.place, row.value, marker="_", markersize=5, color=colour)
+        changed = role == "patient" and row.verdict in ("decrease", "increase")
+        shade = style.ALERT if changed else colour
+        axis.plot(row.place, row.value, marker="_", markersize=5, color=shade)
         axis.annotate(
             "",
             (row.place, row.value * 1.55**up),
             xytext=(row.place, row.value),
-            arrowprops=dict(arrowstyle="->", color=colour, linewidth=1.1, shrinkA=0, shrinkB=0),
+            arrowprops=dict(arrowstyle="->", color=shade, linewidth=1.1, shrinkA=0, shrinkB=0),
         )
     if role == "patient":
         beyond = exact[exact["verdict"].isin(["decrease", "increase"])]

@@ -17,6 +17,7 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -32,6 +33,7 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)
 WIDTH = 7.0  # inches: 178 mm
 INK, MUTED, FAINT = "#1f2933", "#6b7580", "#d9dee3"
 PATIENT, CONTROL, BAND, ALERT = "#0b4f8a", "#767676", "#cfe1f2", "#c4451c"
+OTHER, OTHER_PATIENT = "#8a6d3b", "other patient"  # a patient beside the one the case is about
 VERDICTS = {"pass": "#5b8c6e", "warn": "#b87a00", "fail": "#c4451c"}
 DPI = 250
 
@@ -133,6 +135,8 @@ def role_style(role: str) -> dict:
     """Line and marker of a role: filled circles and a full line for the patient."""
     if role == "patient":
         return dict(color=PATIENT, marker="o", markerfacecolor=PATIENT, linestyle="-")
+    if role == OTHER_PATIENT:
+        return dict(color=OTHER, marker="^", markerfacecolor="white", linestyle=(0, (1, 1)))
     return dict(color=CONTROL, marker="s", markerfacecolor="white", linestyle=(0, (4, 1.6)))
 
 
@@ -173,7 +177,7 @@ def grid(
     left: float = 0.6,
     right: float = 0.15,
     bottom: float = 0.38,
-    row_gap: float = 0.3,
+    row_gap: float | Sequence[float] = 0.3,
     column_gap: float = 0.4,
     top: float = 0.2,
     key: bool = True,
@@ -185,22 +189,25 @@ def grid(
 
     `note` is the footer, which says what a point, an interval and n are; `key` keeps a line for the
     key on top; `lanes` is the height of the time strip. `bottom` and `top` are what the labels of the
-    lowest and the titles of the highest row need, where the titles have one line; no panel is wider
-    than `widest`.
+    lowest and the titles of the highest row need, where the titles have one line; `row_gap` may be a
+    gap below each row but the last; no panel is wider than `widest`.
     """
-    top, row_gap = (gap + 0.125 * (title_lines - 1) for gap in (top, row_gap))
+    titles = 0.125 * (title_lines - 1)
+    top += titles
+    gaps = [row_gap] * (rows - 1) if isinstance(row_gap, float | int) else list(row_gap)
+    gaps = [gap + titles for gap in gaps]
     lines = textwrap.wrap(text_of(note), 146)
     foot = 0.16 + 0.115 * len(lines)
     head = 0.25 if key else 0.04
     strip = 0.115 * lanes + 0.09 if lanes else 0.0
-    height = head + strip + top + rows * panel_height + (rows - 1) * row_gap + bottom + foot
+    height = head + strip + top + rows * panel_height + sum(gaps) + bottom + foot
     figure = Figure(figsize=(WIDTH, height))
     FigureCanvasAgg(figure)
     size = panel_width(columns, left, right, column_gap, widest)
     starts = [left + column * (size + column_gap) for column in range(columns)]
     axes = []
     for row in range(rows):
-        y = height - head - strip - top - (row + 1) * panel_height - row * row_gap
+        y = height - head - strip - top - (row + 1) * panel_height - sum(gaps[:row])
         axes.append(
             [
                 figure.add_axes(
@@ -264,7 +271,7 @@ def role_handles(subjects: pd.DataFrame) -> list[Line2D]:
         names = list(rows["subject"])
         label = f"{text_of(names[0], 24)} ({role})" if len(names) == 1 else f"{len(names)} × {role}"
         handles.append(Line2D([], [], label=label, markersize=3.6, **role_style(role)))
-    return sorted(handles, key=lambda handle: "patient" not in handle.get_label())
+    return sorted(handles, key=lambda handle: "(patient)" not in handle.get_label())
 
 
 CHANGED = dict(
@@ -504,11 +511,8 @@ def log_ticks(low: float, high: float) -> tuple[list[float], list[str], list[flo
 LOGICLE_COLUMNS = ("logicle_t", "logicle_w", "logicle_m", "logicle_a")
 
 
-def logicle_display(values, t: float, w: float, m: float, a: float) -> np.ndarray:
-    """Places in 0..1 of linear values on a logicle scale (Moore & Parks 2012, Cytometry A 81:273).
-
-    Only as exact as a tick needs: the inverse, which is closed, is interpolated.
-    """
+def _logicle_scale(t: float, w: float, m: float, a: float) -> tuple[np.ndarray, np.ndarray]:
+    """Linear values and their places in 0..1, rising, dense enough to go between by interpolation."""
     from scipy.optimize import brentq
 
     b = (m + a) * np.log(10)
@@ -525,27 +529,54 @@ def logicle_display(values, t: float, w: float, m: float, a: float) -> np.ndarra
     places = np.linspace(x1, 1.1, 4001)
     linear = scale * (np.exp(b * places) - f_a - c_a / np.exp(d * places))
     # Below zero the scale is the mirror image of what is above.
-    places = np.concatenate([2 * x1 - places[:0:-1], places])
-    return np.interp(values, np.concatenate([-linear[:0:-1], linear]), places)
+    return (
+        np.concatenate([-linear[:0:-1], linear]),
+        np.concatenate([2 * x1 - places[:0:-1], places]),
+    )
+
+
+def logicle_display(values, t: float, w: float, m: float, a: float) -> np.ndarray:
+    """Places in 0..1 of linear values on a logicle scale (Moore & Parks 2012, Cytometry A 81:273).
+
+    Only as exact as a tick needs: the inverse, which is closed, is interpolated.
+    """
+    return np.interp(values, *_logicle_scale(t, w, m, a))
+
+
+def logicle_linear(places, t: float, w: float, m: float, a: float) -> np.ndarray:
+    """The linear values at places of a logicle scale, the inverse of `logicle_display`."""
+    linear, known = _logicle_scale(t, w, m, a)
+    return np.interp(places, known, linear)
 
 
 def logicle_axis(axis: Axes, data: pd.DataFrame) -> None:
-    """Ticks of a logicle axis in linear units where the data carry the scale's parameters."""
+    """An x axis from 0 to 1 of the logicle scale, with ticks where the data carry its parameters."""
     axis.set_xlim(0, 1)
-    if not set(LOGICLE_COLUMNS) <= set(data) or data.empty:
-        axis.set_xticks([])
-        axis.set_xlabel("fluorescence (logicle scale)", labelpad=3)
-        return
-    t, w, m, a = (float(data[column].iloc[0]) for column in LOGICLE_COLUMNS)
-    major = [-1000, 0, 1000, 10_000, 100_000]
-    minor = [s * k * 10**p for s in (-1, 1) for p in (2, 3, 4, 5) for k in range(1, 10)]
-    minor = sorted(v for v in minor if -1000 < v <= t)
-    names = ["−10³", "0", "10³", "10⁴", "10⁵"]
-    places = logicle_display(np.array(major, float), t, w, m, a)
-    shown = [(x, name) for x, name in zip(places, names, strict=True) if x <= 1]
-    axis.set_xticks([x for x, _ in shown], [name for _, name in shown])
-    axis.set_xticks(logicle_display(np.array(minor, float), t, w, m, a), minor=True)
     axis.set_xlabel("fluorescence (a.u.)", labelpad=2)
+    if not logicle_ticks(axis.xaxis, data):
+        axis.set_xlabel("fluorescence (logicle scale)", labelpad=3)
+
+
+def logicle_ticks(axis: Axis, data: pd.DataFrame, labels: bool = True, small: bool = False) -> bool:
+    """Ticks in linear units where the data carry the scale's parameters; whether they do.
+
+    In a `small` panel there is room for few labels, and none for minor ticks.
+    """
+    if not set(LOGICLE_COLUMNS) <= set(data) or data[list(LOGICLE_COLUMNS)].isna().any(axis=None):
+        axis.set_ticks([])
+        return False
+    scale = tuple(float(data[column].iloc[0]) for column in LOGICLE_COLUMNS)
+    ticks = {-1000: "−10³", 0: "0", 1000: "10³", 10_000: "10⁴", 100_000: "10⁵"}
+    if small:
+        ticks = {0: "0", 1000: "10³", 100_000: "10⁵"}
+    else:
+        minor = [s * k * 10**p for s in (-1, 1) for p in (2, 3, 4, 5) for k in range(1, 10)]
+        minor = sorted(v for v in minor if -1000 < v <= scale[0])
+        axis.set_ticks(logicle_display(np.array(minor, float), *scale), minor=True)
+    places = logicle_display(np.array(list(ticks), float), *scale)
+    shown = [(x, name) for x, name in zip(places, ticks.values(), strict=True) if x <= 1]
+    axis.set_ticks([x for x, _ in shown], [name if labels else "" for _, name in shown])
+    return True
 
 
 # -- saving ---------------------------------------------------------------------------------------

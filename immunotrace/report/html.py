@@ -1,12 +1,16 @@
 """The document as one HTML file that needs nothing from outside itself."""
 
 import base64
+import gzip
 import hashlib
 from html import escape
 from pathlib import Path
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_LARGEST_DATA = 150_000  # bytes of a figure's TSV that the report carries along
+_CODE = Path(__file__).parents[2]
+_LARGEST_PLAIN = (
+    150_000  # bytes of a file that the report carries as it is; larger ones are gzipped
+)
 
 _VERDICT_CLASSES = {
     "supported": "good",
@@ -44,8 +48,8 @@ def render_html(document: dict, results: str | Path) -> str:
     if document["simulated"]:
         scenario = f", scenario “{escape(document['scenario'])}”" if document["scenario"] else ""
         banner = (
-            '<p class="banner" role="note"><strong>Simulated data.</strong> Every number in this report '
-            f"comes from simulated files{scenario}; none is a patient's.</p>"
+            '<aside class="banner"><strong>Simulated data.</strong> Every number in this report '
+            f"comes from simulated files{scenario}; none is a patient's.</aside>"
         )
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -118,7 +122,7 @@ def _block(block: dict, chapter: dict, results: Path) -> str:
     if kind == "figure":
         return _figure(block, chapter, results)
     if kind == "table":
-        return _table(block)
+        return _table(block, results)
     return _markdown(block)
 
 
@@ -152,21 +156,29 @@ def _figure(block: dict, chapter: dict, results: Path) -> str:
 
 
 def _sources(name: str, chapter: dict, data: Path) -> str:
-    """Where a figure comes from; its data as a link where they are small enough to carry along."""
-    shown = f"<code>figures/{escape(name)}.tsv</code>"
-    if data.stat().st_size <= _LARGEST_DATA:
-        content = base64.b64encode(data.read_bytes()).decode("ascii")
-        shown = (
-            f'<a download="{escape(name)}.tsv" href="data:text/tab-separated-values;base64,{content}">'
-            f"{shown}</a>"
-        )
+    """Where a figure comes from: its data, the script that draws it and the notebook that tells it."""
+    notebook = Path("notebooks") / f"{chapter['name']}.ipynb"
+    script = Path("scripts/draw_figures.py")
     return (
-        f'<span class="sources">Data: {shown} · drawn by <code>scripts/draw_figures.py</code> · told in '
-        f"<code>notebooks/{escape(chapter['name'])}.ipynb</code></span>"
+        f'<span class="sources">Data: {_carried(data, f"figures/{name}.tsv")} · drawn by '
+        f"{_carried(_CODE / script, str(script))} · told in "
+        f"{_carried(_CODE / notebook, str(notebook))}</span>"
     )
 
 
-def _table(block: dict) -> str:
+def _carried(path: Path, shown: str) -> str:
+    """A link that saves a file, which the report carries inside; its name where there is no file."""
+    label = f"<code>{escape(shown)}</code>"
+    if not path.is_file():
+        return label
+    content, name, kind = path.read_bytes(), path.name, "text/plain"
+    if len(content) > _LARGEST_PLAIN:
+        content, name, kind = gzip.compress(content, mtime=0), f"{name}.gz", "application/gzip"
+    packed = base64.b64encode(content).decode("ascii")
+    return f'<a download="{escape(name)}" href="data:{kind};base64,{packed}">{label}</a>'
+
+
+def _table(block: dict, results: Path) -> str:
     columns = block["columns"]
     long = len(block["rows"]) > 12
     head = "".join(
@@ -185,7 +197,7 @@ def _table(block: dict) -> str:
         rows.append(f"<tr>{''.join(shown)}</tr>")
     label = f"Table {block['number']}"
     source = (
-        f'<span class="sources">All columns: <code>{escape(block["source"])}</code></span>'
+        f'<span class="sources">All columns: {_carried(results / block["source"], block["source"])}</span>'
         if block.get("source")
         else ""
     )

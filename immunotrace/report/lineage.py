@@ -1,11 +1,13 @@
 """What the chapters on T cells and B cells say of their tables; both use the same words."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from immunotrace.report import wording
 from immunotrace.report.tables import load_table, patients_first
+from immunotrace.tables import read_tsv
 
 _MEASUREMENTS = {
     "percent_of_parent": "percent of parent",
@@ -217,6 +219,32 @@ def thresholds(chapter: Chapter) -> pd.DataFrame:
         .agg(values=("percent_positive", "count"), days=("day", "nunique"))
         .reset_index()
     )
+
+
+def subset_thresholds(results: str, group: str) -> pd.DataFrame:
+    """The thresholds drawn between subsets in the two-marker panels of the figures of `group`.
+
+    One row a subject and marker: subject, panel, marker, lowest and highest over the acquisitions
+    (linear scale) and their number. None where the panels have no thresholds or no known scale.
+    """
+    columns = ["subject", "panel", "marker", "lowest", "highest", "acquisitions"]
+    path = Path(results) / "figures" / f"{group}_panels.tsv"
+    # The figure of a case without such panels has an empty table.
+    drawn = read_tsv(path) if path.read_text(encoding="utf-8").strip() else pd.DataFrame()
+    if "x_threshold_linear" not in drawn:
+        return pd.DataFrame(columns=columns)
+    keys = ["subject", "panel", "marker"]
+    sides = [
+        drawn[["acquisition", *keys[:2], f"{axis}_marker", f"{axis}_threshold_linear"]].set_axis(
+            ["acquisition", *keys, "linear"], axis=1
+        )
+        for axis in ("x", "y")
+    ]
+    rows = pd.concat(sides).drop_duplicates().dropna()
+    made = rows.groupby(keys, sort=False).agg(
+        lowest=("linear", "min"), highest=("linear", "max"), acquisitions=("acquisition", "nunique")
+    )
+    return made.reset_index()[columns]
 
 
 def flags(chapter: Chapter) -> pd.DataFrame:

@@ -36,6 +36,14 @@ def count(value) -> str:
     return "–" if is_missing(value) else f"{int(value):,}"
 
 
+def file_size(size: int) -> str:
+    """Bytes as `840 bytes`, `12.3 kB` or `1.4 MB` (powers of 1000)."""
+    for factor, unit in ((1_000_000, "MB"), (1000, "kB")):
+        if size >= factor:
+            return f"{number(size / factor)} {unit}"
+    return f"{size} bytes"
+
+
 def interval(low, high, digits: int = 3) -> str:
     """Bounds as `9.1 to 12`; an end that is missing is open."""
     if is_missing(low) and is_missing(high):

@@ -18,7 +18,7 @@ SETTINGS = {
     **with_defaults({}, load_schema("config")["properties"]["cytometry"]),
     "on_failed_qc": "stop",
 }
-PARTS = ("populations", "markers", "densities", "panels")
+PARTS = ("populations", "markers", "densities", "panels", "hierarchy")
 
 
 def read_sheets(folder: Path) -> tuple[list[dict], dict]:

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from cytometry_chain import SETTINGS, read_sheets, run_chain
+from hierarchy_check import drawn_counts
 
 from examples.bcell_lyoplate.make_gates import convert
 from immunotrace.cytometry import gates
 from immunotrace.cytometry.fcs import read_fcs
-from immunotrace.cytometry.quantify import median
+from immunotrace.cytometry.hierarchy import HIERARCHY_COLUMNS, hierarchy_rows
+from immunotrace.cytometry.quantify import median, population_rows
+from immunotrace.cytometry.template_file import DEFAULT_LOGICLE
 from immunotrace.errors import InputError
 
 # Gates that are not in gml_all_gates.xml have documents of their own.
@@ -185,6 +188,53 @@ def test_flowatlas_names_what_it_cannot_check(flowatlas):
     assert notes.str.contains("no Time channel").all()
     assert notes.str.contains("doublets not possible").all()
     assert (flowatlas[0]["qc"]["verdict"] == "pass").all()
+
+
+def assert_drawn(hierarchy, populations, least_gates, projected=()):
+    """The outlines enclose, among the events drawn, what the tables count; returns how narrowly."""
+    counted = populations.set_index(["acquisition", "population"])
+    seen, slack = 0, []
+    for (acquisition, _), step in hierarchy.groupby(["acquisition", "step"]):
+        parent = step[step["item"] == "parent"].iloc[0]
+        assert step.loc[step["item"] == "cell", "value"].sum() == parent["value"]
+        for gate in drawn_counts(step).itertuples():
+            row = counted.loc[(acquisition, gate.population)]
+            assert row["parent_count"] == parent["value"]
+            assert gate.percent == pytest.approx(row["percent_of_parent"], abs=1e-4, nan_ok=True)
+            assert row["count"] <= gate.most, (acquisition, gate.population)
+            assert gate.population in projected or gate.least <= row["count"]
+            slack.append((gate.most - gate.least) / max(parent["value"], 1))
+            seen += 1
+    assert seen >= least_gates
+    return np.median(slack)
+
+
+def test_outlines_of_flowjo_gates_enclose_their_events(flowatlas):
+    tables = flowatlas[0]
+    # Narrow enough to say something: in half of the gates less than a fifth of the events is unsure.
+    assert assert_drawn(tables["hierarchy"], tables["populations"], 270) < 0.2
+
+
+def test_outlines_of_bcell_gates_enclose_their_events(bcell):
+    tables = bcell[0]
+    # Its two boolean gates have no outline.
+    assert assert_drawn(tables["hierarchy"], tables["populations"], 20) < 0.2
+
+
+def test_outlines_of_gating_ml_gates_enclose_their_events(reference):
+    """Rectangles, polygons, ellipses and quadrants on every transform of the standard."""
+    folder = reference / "cytometry" / "gatingml_compliance"
+    fcs = read_fcs(folder / "data1.fcs")
+    table = gates.EventTable("data1", fcs, fcs.events, fcs.spillover)
+    gating = gates.read_gatingml(folder / "gml" / "gml_all_gates.xml")
+    inside = gates.apply_gates(gating, table)
+    rows = hierarchy_rows("data1", fcs, table, fcs.events, inside, gating, DEFAULT_LOGICLE)
+    drawn = pd.DataFrame(rows, columns=HIERARCHY_COLUMNS)
+    base = {"acquisition": "data1", "subject": "s", "role": "patient", "day": 0, "panel": "p"}
+    counts = pd.DataFrame(population_rows(base, inside.counts, len(fcs.events), "imported", 0))
+    # Of these, on three channels, the outline on two holds events that the third keeps out.
+    projected = {name for name in inside if name.startswith("FSC") and "-FL1" in name}
+    assert_drawn(drawn, counts, 23, projected)
 
 
 @pytest.fixture

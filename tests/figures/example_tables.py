@@ -19,6 +19,7 @@ from immunotrace.longitudinal import changes, measurements
 from immunotrace.statistics import wilson_interval
 from immunotrace.tables import write_tsv
 
+LOGICLE = {"logicle_t": 262144.0, "logicle_w": 0.5, "logicle_m": 4.5, "logicle_a": 0.0}
 DAYS = (-14, -1, 21, 70, 150)
 LIVE = "singlets/lymphocytes/live"
 SUBSETS = ["naive", "central memory", "effector memory", "TEMRA"]
@@ -155,6 +156,7 @@ def _densities(markers, rng, bins=64, with_threshold=True):
                     bin_high=edges[1:],
                     count=counts,
                     threshold_display=0.42 if with_threshold else np.nan,
+                    **(LOGICLE if with_threshold else {}),
                 )
             )
         )
@@ -184,6 +186,31 @@ def _panels(populations, wanted, rng, events=400, with_threshold=True):
                 )
             )
     return pd.concat(out, ignore_index=True)
+
+
+def _hierarchy(populations):
+    """A step a parent population: a cloud of 300 events and an open rectangle a child."""
+    out = []
+    for acquisition, own in populations.groupby("acquisition", sort=False):
+        for step, (parent, children) in enumerate(own.groupby("parent", sort=False)):
+            key = {"acquisition": acquisition, "step": step}
+            out.append({**key, "item": "parent", "name": parent, "value": 300})
+            for letter in "xy":
+                ends = {"name": f"{letter} channel", "x": -0.1, "y": 1.1, "value": 10}
+                out.append({**key, "item": f"{letter}_axis", **ends})
+                out.append({**key, "item": f"{letter}_tick", "x": 0.3, "value": 1000.0})
+            for place, child in enumerate(children.itertuples()):
+                x, y = (
+                    [(None, 0.5), (0.5, None)][place // 2 % 2],
+                    [(None, 0.5), (0.5, None)][place % 2],
+                )
+                corners = [(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])]
+                gate = {"item": "gate", "name": child.population, "value": child.percent_of_parent}
+                out += [{**key, **gate, "x": a, "y": b} for a, b in corners]
+            for cell, number in ((2, 200), (7, 99), (9, 1)):
+                out.append({**key, "item": "cell", "x": cell, "y": cell, "value": number})
+    columns = ["acquisition", "step", "item", "name", "x", "y", "value"]
+    return pd.DataFrame(out, columns=columns).astype({"x": float, "y": float})
 
 
 def _cytometry_qc(populations, subjects, days):
@@ -611,6 +638,7 @@ def _one_day(rng, texts):
         panels=_panels(
             populations, {"T": [("non-B/T cells/CD4", "CD45RA", "CCR7")]}, rng, 200, False
         ),
+        hierarchy=_hierarchy(populations),
         cytometry_qc=quality,
     )
 
@@ -637,6 +665,7 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
             tables["markers"] = _markers(_rows(subjects, days, rng), MEASURED, rng)
             tables["densities"] = _densities(tables["markers"], rng)
             tables["panels"] = _panels(tables["populations"], PAIRS, rng)
+            tables["hierarchy"] = _hierarchy(tables["populations"])
             tables["cytometry_qc"] = _cytometry_qc(tables["populations"], subjects, days)
             # Its own generator, so that what is drawn after it stays as it was.
             tables["time"] = _time(tables["cytometry_qc"], np.random.default_rng(5))
@@ -725,6 +754,7 @@ PLACES = {
     "residuals": "results/doseresponse/residuals.tsv",
     "densities": "results/cytometry/run1/densities.tsv",
     "panels": "results/cytometry/run1/panels.tsv",
+    "hierarchy": "results/cytometry/run1/hierarchy.tsv",
     "timeline": "timeline.tsv",
 }
 
@@ -741,7 +771,13 @@ def write_example(folder: Path, kind: str = "full", texts: bool = False) -> dict
     return case
 
 
-def draw(tables: dict[str, pd.DataFrame], group: str, folder: Path, simulated: bool) -> None:
+def draw(
+    tables: dict[str, pd.DataFrame],
+    group: str,
+    folder: Path,
+    simulated: bool,
+    patient: str = "MSC01",
+) -> None:
     """Draw a group of figures as the rules do."""
     from immunotrace.figures.groups import draw_group
 
@@ -750,5 +786,6 @@ def draw(tables: dict[str, pd.DataFrame], group: str, folder: Path, simulated: b
     }
     panels = {"t_cells": ["T"], "b_cells": ["B"]}.get(group, [])
     draw_group(
-        group, tables, folder, days=sorted(days), panels=panels, simulated=simulated, level=0.95
-    )
+        group, tables, folder, days=sorted(days), panels=panels, simulated=simulated, level=0.95,
+        patient=patient,
+    )  # fmt: skip

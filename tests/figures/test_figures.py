@@ -5,13 +5,15 @@ import re
 import time
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 from example_tables import TRICKY, draw, example
 
-from immunotrace.figures import FIGURES, lineage, style
+from immunotrace.figures import FIGURES, hierarchy, lineage, style
 from immunotrace.figures.groups import read_tables
 from immunotrace.figures.quality import MOST_FLOWS, flow_data
+from immunotrace.report.wording import number
 from immunotrace.tables import read_tsv, write_tsv
 
 EVERY = [name for names in FIGURES.values() for name in names]
@@ -172,8 +174,6 @@ def test_censored_ic50_is_drawn_as_a_bound(full):
 
 def test_logicle_ticks_are_where_flowutils_puts_them():
     transforms = pytest.importorskip("flowutils").transforms
-    import numpy as np
-
     values = np.array([-1000.0, -100, 0, 100, 1000, 1e4, 1e5, 262144])
     expected = transforms.logicle(values, None, t=262144, m=4.5, w=0.5, a=0)
     # A tick is drawn 1.4 inches wide at most: a ten-thousandth of the scale is not to be seen.
@@ -205,8 +205,8 @@ def test_tree_of_gates_has_every_population_below_its_parent():
 
 
 def test_several_files_of_a_name_are_one_table(tmp_path):
-    for number in (1, 2):
-        write_tsv(pd.DataFrame({"a": [number]}), tmp_path / f"{number}.tsv")
+    for place in (1, 2):
+        write_tsv(pd.DataFrame({"a": [place]}), tmp_path / f"{place}.tsv")
     tables = read_tables(
         {
             "densities": [tmp_path / "1.tsv", tmp_path / "2.tsv"],
@@ -216,3 +216,70 @@ def test_several_files_of_a_name_are_one_table(tmp_path):
     )
     assert list(tables["densities"]["a"]) == [1, 2]
     assert set(tables) == {"densities", "wells"}
+
+
+def test_hierarchy_is_the_patients_first_acquisition_and_shows_each_gate_with_its_percentage(full):
+    tables, _ = example("full")
+    first = tables["populations"].query("role == 'patient' and panel == 'T'")
+    first = first[first["day"] == first["day"].min()]
+    data = read_tsv(full / "t_cells_hierarchy.tsv")
+    assert set(data["acquisition"]) == set(first["acquisition"])
+    gates = data[data["item"] == "gate"].drop_duplicates("name").set_index("name")["value"]
+    assert gates.to_dict() == first.set_index("population")["percent_of_parent"].to_dict()
+    text = words(full / "t_cells_hierarchy.svg")
+    for row in first.itertuples():
+        assert f"{style.leaf(row.population)}\n{number(row.percent_of_parent)} %" in text
+
+
+def test_label_of_a_gate_in_the_middle_hides_no_events():
+    counts = np.full((9, 8), np.nan)
+    counts[7:, :3] = 5  # top left
+    counts[:2, 5:] = 2  # bottom right
+    counts[:2, :3] = 1  # bottom left
+    assert hierarchy._emptiest_corners(counts)[0] == (True, True)
+    assert hierarchy._emptiest_corners(counts)[-1] == (False, True)
+
+
+def test_supplement_has_a_page_for_every_acquisition(tmp_path):
+    tables, _ = example("full")
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.pdf"
+        hierarchy.write_supplement(tables["hierarchy"], tables["populations"], path, True)
+    content = (tmp_path / "a.pdf").read_bytes()
+    assert content.count(b"/Type /Page ") == tables["populations"]["acquisition"].nunique() > 4
+    assert content == (tmp_path / "b.pdf").read_bytes()
+
+
+def test_thresholds_of_panels_are_given_on_the_linear_scale(full):
+    transforms = pytest.importorskip("flowutils").transforms
+    data = read_tsv(full / "b_cells_panels.tsv")
+    scale = data[list(style.LOGICLE_COLUMNS)].iloc[0]
+    expected = transforms.logicle_inverse(
+        data["x_threshold"].to_numpy(), None, **{c[-1]: scale[c] for c in style.LOGICLE_COLUMNS}
+    )
+    # Interpolated in a table of 4,001 places.
+    assert np.allclose(data["x_threshold_linear"], expected, rtol=1e-3)
+
+
+def test_other_patients_are_told_apart_and_have_no_band(tmp_path):
+    tables, _ = example("full")
+    second = (
+        tables["markers"]
+        .query("role == 'patient'")
+        .assign(subject="MSC02", acquisition=lambda frame: frame["acquisition"] + "_2")
+    )
+    tables["markers"] = pd.concat([tables["markers"], second])
+    changes = tables["changes"]
+    tables["changes"] = pd.concat(
+        [changes, changes[changes["subject"] == "MSC01"].assign(subject="MSC02")]
+    )
+    other = tables["timeline"].assign(subject="MSC02", name="something else")
+    tables["timeline"] = pd.concat([tables["timeline"], other])
+    draw(tables, "t_cells", tmp_path, simulated=True)
+    text = words(tmp_path / "t_cells_positive.svg")
+    assert "MSC01 (patient)" in text
+    assert "MSC02 (other patient)" in text
+    assert "something else" not in text
+    data = read_tsv(tmp_path / "t_cells_positive.tsv")
+    assert data.loc[data["subject"] == "MSC02", "reference_low"].isna().all()
+    assert data.loc[data["subject"] == "MSC01", "reference_low"].notna().any()

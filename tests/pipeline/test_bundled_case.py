@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from runs import snakemake
 
 from immunotrace.figures import FIGURES
 
@@ -108,3 +109,25 @@ def test_the_report_and_every_figure_are_there(abstract):
             assert (results / "figures" / f"{stem}.{ending}").stat().st_size > 1000, stem
     for svg in (results / "figures").glob("*.svg"):
         assert re.search("simulated", svg.read_text(encoding="utf-8"), re.IGNORECASE), svg
+
+
+def test_the_report_is_small_enough_to_send(abstract):
+    report = abstract.folder / "results" / "report"
+    for name in ("report.html", "report.pdf", "supplement.pdf"):
+        assert 100_000 < (report / name).stat().st_size < 15_000_000, name
+
+
+def test_snakemakes_own_report_holds_the_figures_with_captions(abstract):
+    run = snakemake(abstract.folder, "--report", "own.html")
+    assert run.code == 0, run.output
+    page = (abstract.folder / "own.html").read_text(encoding="utf-8")
+    for name in [name for group in FIGURES.values() for name in group]:
+        assert f"results/figures/{name}.svg" in page
+    for words in (
+        "Simulated data",
+        "Wilson 95 % intervals",
+        "steroid sensitivity",
+        "The report (PDF)",
+    ):
+        assert words in page
+    assert "snakemake.config" not in page  # the captions' conditions are resolved

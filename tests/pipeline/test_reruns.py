@@ -35,9 +35,12 @@ def chapters(*names: str) -> set[str]:
 # What the report says of the case and of its raw files stands in every chapter.
 PUBLISHED = {"describe_case"} | chapters(*CHAPTERS)
 DRAWN = {f"draw_{group}" for group in CHAPTERS if group not in ("summary", "methods")}
+DRAWN |= {"draw_supplement"}
 JUDGED = {"compute_changes", "judge_claims"}
-CHANGED_FIGURES = DRAWN - {"draw_timeline", "draw_quality"}
-MEASURED = {"cytometry_tables", "draw_quality"} | JUDGED | CHANGED_FIGURES | PUBLISHED
+CHANGED_FIGURES = DRAWN - {"draw_timeline", "draw_quality", "draw_supplement"}
+MEASURED = (
+    {"cytometry_tables", "draw_quality", "draw_supplement"} | JUDGED | CHANGED_FIGURES | PUBLISHED
+)
 FITTED = {"fit_curves"} | JUDGED | CHANGED_FIGURES
 THRESHOLDS = jobs("place_thresholds", "MSC01 T", "MSC01 B", "HC01 T", "HC01 B")
 CODE = {"describe_software"} | chapters("methods")

@@ -1,5 +1,7 @@
 """The compiled report: whole, self-contained, accessible, the same in both forms, texts as text."""
 
+import base64
+import gzip
 import json
 import re
 import shutil
@@ -104,6 +106,17 @@ def test_headings_are_in_order_and_figures_have_words(page, kind):
     assert len(images) == len(page(kind).all("figcaption"))
 
 
+def test_every_figure_and_table_carries_what_it_is_made_from(page):
+    links = [a for a in page("full").all("a") if "download" in a]
+    saved = {link["download"].removesuffix(".gz") for link in links}
+    assert {"draw_figures.py", "t_cells.ipynb", "clinical_course.tsv", "markers.tsv"} <= saved
+    for link in links:
+        kind, _, packed = link["href"].partition(";base64,")
+        content = base64.b64decode(packed)
+        assert kind in ("data:text/plain", "data:application/gzip")
+        assert gzip.decompress(content) if link["download"].endswith(".gz") else content
+
+
 def test_simulated_data_are_called_so_and_real_ones_are_not(report, page):
     assert "Simulated data." in "".join(page("full").texts)
     assert not re.search(r"\b[Ss]imulat", "".join(page("no_control").texts))
@@ -182,6 +195,14 @@ def test_pdf_marks_every_page_of_simulated_data(report):
     assert f"1 / {len(pages)}" in pages[0]
     real = pdf_text(report("no_control") / "results" / "report" / "report.pdf").split("\f")
     assert "Simulated" not in real[0]
+
+
+def test_checksums_are_copied_from_the_pdf_as_they_are(report):
+    text = pdf_text(report("full") / "results" / "report" / "report.pdf")
+    assert "\u200b" not in text  # nothing that is not seen
+    for entry in case_of(report("full"))["inputs"]:
+        # A copied cell may come in two lines.
+        assert entry["sha256"] in re.sub(r"\s+", "", text)
 
 
 def test_texts_of_files_stay_text_in_pdf(report):

@@ -64,3 +64,17 @@ def test_short_names_tell_populations_apart():
         "B/naive B": "naive B",
     }
     assert len(set(wording.short_names(paths).values())) == len(paths)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (48_700, "48.7 kB"),
+        (79_300_000, "79.3 MB"),
+    ],
+)
+def test_file_size(size, text):
+    assert wording.file_size(size) == text
