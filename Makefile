@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: help report test lint lock clean
+SCENARIO ?= abstract
+
+.PHONY: help report score test lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -16,6 +18,10 @@ report: $(VENV)/run.installed ## run the bundled case and print where its report
 	@$(BIN)/snakemake --cores $(CORES)
 	@echo "The report: $(CURDIR)/results/report/report.html"
 	@echo "        and $(CURDIR)/results/report/report.pdf"
+
+score: $(VENV)/run.installed ## compare the bundled case's tables with what was simulated (SCENARIO=no_change for another)
+	@$(BIN)/snakemake --cores $(CORES) results/score/score.html --config scenario=$(SCENARIO)
+	@echo "The score: $(CURDIR)/results/score/score.html"
 
 test: $(VENV)/test.installed $(VENV)/axe/made ## run the tests (6 minutes or less on two cores)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)

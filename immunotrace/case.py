@@ -117,14 +117,18 @@ def load_case(config: dict, config_files: list[str]) -> Case:
     if "case" in settings:
         problems += _subject_problems(settings, files, roles)
     timeline_path = settings.get("timeline")
+    timeline = None
     if timeline_path and not (simulated and _is_simulated(timeline_path)):
-        problems += read_timeline(timeline_path)[1]
+        timeline, found = read_timeline(timeline_path)
+        problems += found
     claims_file = None
     if "claims" in settings:
         claims_file, found = _load_checked(settings["claims"], "claims")
         problems += found
         if claims_file and not found:
             problems += _claim_problems(claims_file, panels_file, settings)
+            problems += _claimed_names(claims_file, settings, timeline)
+            problems += _claimed_days(claims_file, settings, acquisitions, plates)
     if problems:
         _stop(problems)
     moved = _moved_gates(overrides)
@@ -529,6 +533,8 @@ def _claim_problems(file: YamlFile, panels_file: YamlFile | None, settings: dict
                     f"{file.where(key)}: a clinical claim needs a `timeline` in the configuration."
                 )
             continue
+        if claim["kind"] == "composite":
+            continue
         ic50 = claim["measurement"].endswith("_ic50")
         if ic50 and "plates" not in settings:
             problems.append(
@@ -568,6 +574,63 @@ def _claim_problems(file: YamlFile, panels_file: YamlFile | None, settings: dict
                         f"population {population!r}; see `quantify` in {panels_file.path}."
                         f"{suggestion(population, measured)}"
                     )
+    return problems
+
+
+def _claimed_names(file: YamlFile, settings: dict, timeline: list[dict] | None) -> list[str]:
+    """Scores that the timeline does not have, and parts of composite claims that are no claims."""
+    problems = []
+    patient = settings.get("case", {}).get("patient")
+    plain = [claim["claim"] for claim in file.data["claims"] if claim["kind"] != "composite"]
+    for index, claim in enumerate(file.data["claims"]):
+        key = ("claims", index)
+        if claim["kind"] == "clinical" and timeline is not None:
+            scores = sorted(
+                {
+                    row["name"]
+                    for row in timeline
+                    if row.get("kind") == "score"
+                    and row.get("subject") == patient
+                    and "name" in row
+                }
+            )
+            if claim["score"] not in scores:
+                problems.append(
+                    f"{file.where((*key, 'score'))}: the timeline has no score {claim['score']!r} of "
+                    f"{patient}; expected one of {', '.join(scores) or 'none'}."
+                    f"{suggestion(claim['score'], scores)}"
+                )
+        if claim["kind"] == "composite":
+            problems += [
+                f"{file.where((*key, 'claims', number))}: no claim is named {name!r}; expected one of "
+                f"{', '.join(plain) or 'none'} (a composite claim is made of no other).{suggestion(name, plain)}"
+                for number, name in enumerate(claim["claims"])
+                if name not in plain
+            ]
+    return problems
+
+
+def _claimed_days(file: YamlFile, settings: dict, acquisitions: Sheet, plates: Sheet) -> list[str]:
+    """Windows that hold no sampled day of the patient, though later days were sampled.
+
+    A window that lies ahead of the last sample is no mistake: its samples are yet to come.
+    """
+    problems = []
+    patient = settings.get("case", {}).get("patient")
+    for index, claim in enumerate(file.data["claims"]):
+        if claim["kind"] != "change":
+            continue
+        sheet = plates if claim["measurement"].endswith("_ic50") else acquisitions
+        days = sorted({row["day"] for row in sheet.rows if row.get("subject") == patient
+                       and isinstance(row.get("day"), int)})  # fmt: skip
+        first, last = claim["window"]
+        sampled = any(first <= day <= last for day in days)
+        if sampled or first > last or not days or days[-1] <= last:
+            continue
+        problems.append(
+            f"{file.where(('claims', index, 'window'))}: {patient} has no sample on days {first} to "
+            f"{last}; expected a window with one of the days {', '.join(map(str, days))}."
+        )
     return problems
 
 

@@ -4,19 +4,26 @@ A claim about a change is answered in every population that it names and holds o
 all of them. The verdicts:
 
 supported       the change was seen in the claim's window, beyond the reference change and at least as
-                large as the claim's minimal change; a transient one also returned
+                large as the claim's minimal change; a transient one also returned, a lasting one stayed
 contradicted    a change of the other direction was seen
-not_supported   every day's interval excludes a change of the minimal size; or it did not return
-inconclusive    neither shown nor excluded; or no day, or too uncertain a day, to show a return
+not_supported   every day's interval excludes a change of the minimal size; or it did not return (stay)
+inconclusive    neither shown nor excluded; or no day, or too uncertain a day, to show a return; or the
+                control moved the same way on every day on which the change was seen
 not_evaluable   no data
+
+A claim about expression is also answered from the values at the baseline's mix of cells, where there
+are any, and both answers count (`_with_mix_held`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from immunotrace.baseline import LAST_DAY
+from immunotrace.longitudinal.measurements import ADJUSTED
+from immunotrace.report.wording import is_missing
 
 COLUMNS = [
     "claim",
@@ -30,6 +37,12 @@ COLUMNS = [
     "title",
     "statement",
     "evidence",
+    "adjusted_verdict",
+    "control_moved",
+    "not_known",
+    "measurement",
+    "marker",
+    "populations",
 ]
 
 MEASUREMENT_WORDS = {
@@ -39,6 +52,9 @@ MEASUREMENT_WORDS = {
     "absolute_ic50": "The absolute IC50",
     "relative_ic50": "The relative IC50",
 }
+
+
+_NORMAL = 1e9  # degrees of freedom at which t is normal
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,10 @@ class Answer:
     nadir_day: int | None = None
     return_day: int | None = None
     evidence: str = ""
+    adjusted_verdict: str = ""
+    control_moved: str = ""
+    not_known: str = ""
+    shown: bool = False  # the change itself, whatever came after it
 
 
 def judge_claims(
@@ -60,104 +80,238 @@ def judge_claims(
 ) -> pd.DataFrame:
     """One row a claim: verdict, effect in percent of baseline with its interval, days, sentence.
 
-    `changes` is the table of `immunotrace.longitudinal.changes`, `timeline` the rows of the timeline
-    sheet.
+    `changes` is the table of `immunotrace.longitudinal.changes.changes`, `timeline` the rows of the timeline
+    sheet. A composite claim is answered from the claims that it names, wherever they stand.
     """
-    rows = []
-    for claim in claims:
+    series = series_of(changes[changes["subject"] == patient])
+    answers = {}
+    for claim in sorted(claims, key=lambda claim: claim["kind"] == "composite"):
         if claim["kind"] == "clinical":
             answer = judge_clinical(claim, timeline, patient)
+        elif claim["kind"] == "composite":
+            answer = judge_composite(claim, answers)
         else:
-            answer = judge_change(claim, changes[changes["subject"] == patient])
-        rows.append({**claim, **vars(answer)})
+            answer = judge_change(claim, series)
+        answers[claim["claim"]] = answer
+    rows = [
+        {
+            **claim,
+            **vars(answers[claim["claim"]]),
+            "populations": "; ".join(claim.get("populations", [])),
+        }
+        for claim in claims
+    ]
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.astype({"nadir_day": "Int64", "return_day": "Int64"})
 
 
-def judge_change(claim: dict, changes: pd.DataFrame) -> Answer:
-    """Answer a claim about a measurement from the patient's changes."""
+_TEXTS = ("population", "marker", "panel", "drug", "unit", "bound", "control_moved",
+          "exceeds_control", "not_known")  # fmt: skip
+Series = dict[tuple[str, str, str], list[dict]]
+
+
+def series_of(changes: pd.DataFrame) -> Series:
+    """Rows of a subject's changes by measurement, population and marker, in the order of days."""
+    series: Series = {}
+    for row in changes.sort_values("day", kind="stable").to_dict("records"):
+        for name in _TEXTS:
+            row[name] = "" if is_missing(row.get(name)) else row[name]
+        key = row["measurement"], row["population"], row["marker"]
+        series.setdefault(key, []).append(row)
+    return series
+
+
+def judge_change(claim: dict, series: Series) -> Answer:
+    """Answer a claim about a measurement from the patient's changes (see `series_of`)."""
+    claim = {"direction": "decrease", **claim}  # a claim of no change has no direction
     marker = claim.get("marker", "")
-    series = changes[
-        (changes["measurement"] == claim["measurement"]) & (changes["marker"].fillna("") == marker)
-    ]
-    for name in ("panel", "drug"):
-        if name in claim:
-            series = series[series[name] == claim[name]]
     answers = []
     for population in claim.get("populations", [""]):
-        rows = series[series["population"].fillna("") == population].sort_values("day")
         parent, _, own = population.rpartition("/")
         name = MEASUREMENT_WORDS[claim["measurement"]].format(
             marker=marker, population=own, parent=parent.rpartition("/")[2] or "all events"
         )
-        answers.append(_judge_series(claim, rows, name))
-    verdicts = [answer.verdict for answer in answers]
+        rows = _named(claim, series.get((claim["measurement"], population, marker), []))
+        adjusted = series.get((claim["measurement"] + ADJUSTED, population, marker), [])
+        answer = _judge_series(claim, rows, name)
+        if adjusted and answer.verdict != "not_evaluable":
+            answer = _with_mix_held(answer, _judge_series(claim, _named(claim, adjusted), name))
+        if answer.control_moved and "the control" not in answer.sentence:
+            told = f" The control moved as well ({answer.control_moved}), in the same runs."
+            answer = replace(answer, sentence=answer.sentence + told)
+        answers.append(answer)
+    return _weakest(claim, answers)
+
+
+def judge_composite(claim: dict, answers: dict[str, Answer]) -> Answer:
+    """Answer a claim that holds where all the claims that it names hold."""
+    parts = [answers[name] for name in claim["claims"]]
+    verdict = min((part.verdict for part in parts), key=_WEAKEST_FIRST.index)
+    told = [
+        f"{name} is {part.verdict.replace('_', ' ')}"
+        for name, part in zip(claim["claims"], parts, strict=True)
+    ]
+    return Answer(
+        verdict, ", ".join(told) + ".", evidence="claims.tsv: " + ", ".join(claim["claims"])
+    )
+
+
+_WEAKEST_FIRST = ["contradicted", "not_evaluable", "not_supported", "inconclusive", "supported"]
+
+
+def _named(claim: dict, rows: list[dict]) -> list[dict]:
+    """The rows of the panel and drug that a claim names, judged at the claim's own level."""
+    rows = [
+        row
+        for row in rows
+        if all(row[name] == claim[name] for name in ("panel", "drug") if name in claim)
+    ]
+    return [_at_level(row, claim["level"], len(rows)) for row in rows] if "level" in claim else rows
+
+
+def _at_level(row: dict, level: float, days: int) -> dict:
+    """A row with its interval, reference change and verdict at another level."""
+
+    def times(p: float, p_before: float) -> float:
+        return _t(row, p) / _t(row, p_before)
+
+    one = times(0.5 + level / 2, 0.5 + row["level"] / 2)
+    every = times(1 - (1 - level) / (2 * days), 1 - (1 - row["level"]) / (2 * days))
+    row = {
+        **row,
+        "change_low": row["change"] + (row["change_low"] - row["change"]) * one,
+        "change_high": row["change"] + (row["change_high"] - row["change"]) * one,
+        "reference_change_low": row["reference_change_low"] * every,
+        "reference_change_high": row["reference_change_high"] * every,
+        "level": level,
+    }
+    if row["verdict"] in ("decrease", "increase", "no_change"):
+        fell = row["change"] < row["reference_change_low"] and row["bound"] != ">"
+        rose = row["change"] > row["reference_change_high"] and row["bound"] != "<"
+        row["verdict"] = "decrease" if fell else "increase" if rose else "no_change"
+    return row
+
+
+def _t(row: dict, p: float) -> float:
+    freedom = row.get("degrees_of_freedom", np.nan)
+    return float(stdtrit(_NORMAL if is_missing(freedom) else freedom, p))
+
+
+def _weakest(claim: dict, answers: list[Answer]) -> Answer:
+    """The answer of several populations: the one in which the claim holds least decides."""
     if len(answers) == 1:
         return answers[0]
-    order = ["contradicted", "not_evaluable", "not_supported", "inconclusive", "supported"]
-    verdict = min(verdicts, key=order.index)
-    # The population in which the claim holds least decides; it also gives the effect.
-    sign = -1 if claim["direction"] == "decrease" else 1
+    verdict = min((answer.verdict for answer in answers), key=_WEAKEST_FIRST.index)
+    sign = _sign(claim)
     deciding = min(
         (answer for answer in answers if answer.verdict == verdict),
         key=lambda answer: np.nan_to_num(sign * answer.effect, nan=-np.inf),
     )
     returns = [answer.return_day for answer in answers]
-    return Answer(
-        verdict,
-        " ".join(answer.sentence for answer in answers),
-        deciding.effect,
-        deciding.effect_low,
-        deciding.effect_high,
-        deciding.nadir_day,
-        None if None in returns else max(returns),
-        "; ".join(answer.evidence for answer in answers if answer.evidence),
+    return replace(
+        deciding,
+        sentence=" ".join(answer.sentence for answer in answers),
+        return_day=None if None in returns else max(returns),
+        evidence="; ".join(answer.evidence for answer in answers if answer.evidence),
+        not_known="; ".join(dict.fromkeys(a.not_known for a in answers if a.not_known)),
+        control_moved=", ".join(dict.fromkeys(a.control_moved for a in answers if a.control_moved)),
+        adjusted_verdict=min(
+            (answer.adjusted_verdict for answer in answers),
+            key=lambda verdict: ["", *_WEAKEST_FIRST].index(verdict),
+        ),
     )
 
 
-def _judge_series(claim: dict, rows: pd.DataFrame, name: str) -> Answer:
+def _with_mix_held(answer: Answer, adjusted: Answer) -> Answer:
+    """An answer about expression, given the answer from values at the baseline's mix of cells.
+
+    A claim about expression must hold at a constant mix. A change that the constant mix does not show
+    is one of composition, so the claim is not supported; other disagreements are left open.
+    """
+    answer = replace(answer, adjusted_verdict=adjusted.verdict)
+    # The return was shown by what was measured; the constant mix need not show it a second time.
+    uncertain_return = adjusted.verdict == "inconclusive" and adjusted.shown
+    if adjusted.verdict == answer.verdict or (answer.verdict == "supported" and uncertain_return):
+        return answer
+    words = (
+        f" With the baseline's mix of naive and memory cells it is "
+        f"{adjusted.verdict.replace('_', ' ')} ({_signed(adjusted.effect)} %)"
+    )
+    composition = adjusted.verdict == "not_supported" and answer.verdict in (
+        "supported",
+        "contradicted",
+    )
+    return replace(
+        answer,
+        verdict="not_supported" if composition else "inconclusive",
+        sentence=answer.sentence
+        + words
+        + (": the mix of cells changed, not their expression." if composition else "."),
+    )
+
+
+def _judge_series(claim: dict, rows: list[dict], name: str) -> Answer:
     first, last = claim["window"]
-    window = rows[rows["day"].between(first, last) & rows["change"].notna()]
-    if window.empty:
+    rows = [row for row in rows if not is_missing(row["change"])]
+    window = [row for row in rows if first <= row["day"] <= last]
+    if not window:
         return Answer(
             "not_evaluable",
             f"{name}: no value with a baseline on days {first} to {last}.",
         )
-    several = window[["panel", "drug"]].fillna("").drop_duplicates()
+    several = {(row["panel"], row["drug"]) for row in window}
     if len(several) > 1:
-        names = ", ".join(sorted("".join(row) for row in several.itertuples(index=False)))
+        names = ", ".join(sorted("".join(row) for row in several))
         return Answer(
             "not_evaluable",
             f"{name} was measured with {names}; name the `panel` or the `drug` in the claim.",
         )
-    sign = -1 if claim["direction"] == "decrease" else 1
+    sign = _sign(claim)
     wanted, opposite = claim["direction"], _other(claim["direction"])
-    enough = _large(window, claim["minimal_change"])
-    seen = window[(window["verdict"] == wanted) & enough]
-    against = window[(window["verdict"] == opposite) & enough]
-    # Days on which the change is shown come first: a day of few cells may look more extreme.
-    candidates = seen if len(seen) else window
-    extreme = candidates.loc[(sign * candidates["change"]).idxmax()]
-    found = _found(extreme) | {
-        "evidence": f"changes.tsv: {name}, days {', '.join(map(str, window['day']))}"
+    large = [row for row in window if _is_large(row, claim["minimal_change"])]
+    seen = [row for row in large if row["verdict"] == wanted]
+    against = [row for row in large if row["verdict"] == opposite]
+    # Days on which the change is shown come first: a day of few cells may look more extreme. So do
+    # those on which the control stayed where it was.
+    clean = [row for row in seen if not _with_control(row)]
+    clean_against = [row for row in against if not _with_control(row)]
+    extreme = max(clean or seen or window, key=lambda row: sign * row["change"])
+    moved = [row for row in window if row["control_moved"]]
+    found = {
+        **_found(extreme),
+        "evidence": f"changes.tsv: {name}, days {', '.join(str(row['day']) for row in window)}",
+        "not_known": window[0]["not_known"],
+        "control_moved": ", ".join(f"{row['control_moved']} on day {row['day']}" for row in moved),
     }
     size = _size(name, extreme)
-    if (window["verdict"] == "no_yardstick").all():
+    if all(row["verdict"] == "no_yardstick" for row in window):
         return Answer(
             "inconclusive",
             f"{size}, but nothing shows how much it varies from day to day.",
             **found,
         )
-    if len(against) and not len(seen):
-        strongest = against.loc[(sign * against["change"]).idxmin()]
+    if against and not seen:
+        strongest = min(clean_against or against, key=lambda row: sign * row["change"])
         found |= _found(strongest)
-        return Answer("contradicted", f"{_size(name, strongest)}.", **found)
-    if not len(seen):
+        size = _size(name, strongest)
+        if not clean_against:
+            return Answer("inconclusive", f"{size}{_batch(against)}.", **found)
+        return Answer("contradicted", f"{size}.", **found)
+    if not seen:
         reference = (
             f"reference change {_signed(_relative(extreme, 'reference_change_low'))} to "
             f"{_signed(_relative(extreme, 'reference_change_high'))} %"
         )
-        if _excluded(window, claim).all():
+        if claim["course"] == "none":
+            bounds = [_excluded(row, claim) and _excluded(row, _reversed(claim)) for row in window]
+            if all(bounds):
+                return Answer(
+                    "supported",
+                    f"{size}: on no day the {100 * claim['minimal_change']:g} % that count "
+                    f"({reference}).",
+                    **found,
+                )
+        elif all(_excluded(row, claim) for row in window):
             return Answer(
                 "not_supported",
                 f"{size}: on no day the {100 * claim['minimal_change']:g} % that count ({reference}).",
@@ -169,47 +323,61 @@ def _judge_series(claim: dict, rows: pd.DataFrame, name: str) -> Answer:
             f"{100 * claim['minimal_change']:g} % is not excluded either.",
             **found,
         )
-    if len(against):
+    if against:
         return Answer(
             "inconclusive",
-            f"{size}, and changed the other way on day {int(against['day'].iloc[0])}.",
+            f"{size}, and changed the other way on day {against[0]['day']}.",
             **found,
         )
+    if not clean:
+        return Answer("inconclusive", f"{size}{_batch(seen)}.", **found)
+    if claim["course"] == "none":
+        return Answer("contradicted", f"{size}, more than variation explains.", **found)
     if claim["course"] == "any":
         return Answer("supported", f"{size}, more than variation explains.", **found)
-    return _judge_return(claim, rows, extreme, size, found)
+    return replace(_judge_return(claim, rows, extreme, size, found), shown=True)
 
 
-def _judge_return(
-    claim: dict, rows: pd.DataFrame, extreme: pd.Series, size: str, found: dict
-) -> Answer:
+def _judge_return(claim: dict, rows: list[dict], extreme: dict, size: str, found: dict) -> Answer:
     first, last = claim["return_window"]
-    later = rows[rows["day"].between(first, last) & (rows["day"] > extreme["day"])]
-    if later.empty:
+    later = [row for row in rows if first <= row["day"] <= last and row["day"] > extreme["day"]]
+    if not later:
         return Answer(
             "inconclusive",
             f"{size}; whether it returned is not known, for no sample was taken on days "
             f"{first} to {last}.",
             **found,
         )
-    sign = -1 if claim["direction"] == "decrease" else 1
+    sign = _sign(claim)
     half = sign * extreme["change"] / 2
-    edge = later["change_low"] if sign < 0 else later["change_high"]
-    # Back means: shown, by the day's interval, to be nearer to baseline than to the nadir (or beyond
-    # baseline), and so on every later day. Away means: shown to be still nearer to the nadir.
-    back = (later["verdict"] != claim["direction"]) & (sign * edge < half)
-    lasting = back[::-1].cummin()[::-1]
-    if lasting.any():
-        day = int(later.loc[lasting, "day"].iloc[0])
-        return Answer("supported", f"{size} and was back by day {day}.", return_day=day, **found)
-    last = later.iloc[-1]
-    if last["verdict"] == claim["direction"] or sign * last["change"] > half:
+
+    # Back means: shown, at the level of the interval, to be nearer to baseline than to the nadir (or
+    # beyond baseline), and so on every later day. Away means: beyond the reference change still.
+    back = [
+        row["verdict"] != claim["direction"] and sign * _worst(row, sign) < half for row in later
+    ]
+    away = [row["verdict"] == claim["direction"] for row in later]
+    ends = later[-1]
+    if claim["course"] == "lasting":
+        if all(away):
+            return Answer("supported", f"{size} and so it was on day {ends['day']} still.", **found)
+        if any(back):
+            day = later[back.index(True)]["day"]
+            return Answer("not_supported", f"{size} and was back on day {day}.", **found)
         return Answer(
-            "not_supported", f"{size} and had not returned by day {int(last['day'])}.", **found
+            "inconclusive", f"{size}; on later days it is too uncertain to tell.", **found
+        )
+    lasting = [all(back[i:]) for i in range(len(back))]
+    if any(lasting):
+        day = int(later[lasting.index(True)]["day"])
+        return Answer("supported", f"{size} and was back by day {day}.", return_day=day, **found)
+    if away[-1] or sign * ends["change"] > half:
+        return Answer(
+            "not_supported", f"{size} and had not returned by day {ends['day']}.", **found
         )
     return Answer(
         "inconclusive",
-        f"{size}; the last value, on day {int(last['day'])}, is too uncertain to show a return.",
+        f"{size}; the last value, on day {ends['day']}, is too uncertain to show a return.",
         **found,
     )
 
@@ -260,7 +428,7 @@ def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
     )
 
 
-def _found(row: pd.Series) -> dict:
+def _found(row: dict) -> dict:
     """The effect of one day, as fields of an Answer."""
     return {
         "effect": _relative(row, "change"),
@@ -270,7 +438,7 @@ def _found(row: pd.Series) -> dict:
     }
 
 
-def _relative(row: pd.Series, column: str) -> float:
+def _relative(row: dict, column: str) -> float:
     """A change on the analysis scale as percent of baseline."""
     if row["scale"] == "log":
         return 100 * (np.exp(row[column]) - 1)
@@ -278,7 +446,7 @@ def _relative(row: pd.Series, column: str) -> float:
     return 100 * (100 * odds / (1 + odds) / row["baseline"] - 1)
 
 
-def _to_scale(row: pd.Series, ratio: float) -> float:
+def _to_scale(row: dict, ratio: float) -> float:
     """A ratio to baseline as a change on the analysis scale."""
     if row["scale"] == "log":
         return np.log(ratio)
@@ -288,33 +456,60 @@ def _to_scale(row: pd.Series, ratio: float) -> float:
     return np.log(fraction * ratio / (1 - fraction * ratio)) - np.log(fraction / (1 - fraction))
 
 
-def _large(rows: pd.DataFrame, minimal_change: float) -> pd.Series:
-    return (rows["value"] / rows["baseline"] - 1).abs() >= minimal_change
+def _is_large(row: dict, minimal_change: float) -> bool:
+    return abs(row["value"] / row["baseline"] - 1) >= minimal_change
 
 
-def _excluded(rows: pd.DataFrame, claim: dict) -> pd.Series:
-    """Whether each day's interval excludes a change of the claim's direction and minimal size."""
-    sign = -1 if claim["direction"] == "decrease" else 1
-    edge = rows["change_low"] if sign < 0 else rows["change_high"]
-    needed = rows.apply(lambda row: _to_scale(row, 1 + sign * claim["minimal_change"]), axis=1)
-    return sign * edge < sign * needed
+def _worst(row: dict, sign: int) -> float:
+    """The end of a day's one-sided interval in a direction: a return is a statement of one side."""
+    edge = row["change_low"] if sign < 0 else row["change_high"]
+    one_sided = _t(row, row["level"]) / _t(row, 0.5 + row["level"] / 2)
+    return row["change"] + (edge - row["change"]) * one_sided
+
+
+def _excluded(row: dict, claim: dict) -> bool:
+    """Whether a day's interval excludes a change of the claim's direction and minimal size."""
+    sign = _sign(claim)
+    edge = row["change_low"] if sign < 0 else row["change_high"]
+    return sign * edge < sign * _to_scale(row, 1 + sign * claim["minimal_change"])
+
+
+def _sign(claim: dict) -> int:
+    return -1 if claim["direction"] == "decrease" else 1
 
 
 def _other(direction: str) -> str:
     return "increase" if direction == "decrease" else "decrease"
 
 
-def _size(name: str, row: pd.Series) -> str:
+def _reversed(claim: dict) -> dict:
+    return {**claim, "direction": _other(claim["direction"])}
+
+
+def _with_control(row: dict) -> bool:
+    """Whether the control moved the same way, or the change is no larger than what the control showed."""
+    return row["control_moved"] == row["verdict"] or row["exceeds_control"] == "no"
+
+
+def _batch(rows: list[dict]) -> str:
+    """Why changes seen on these days alone show nothing of the patient."""
+    told = ", ".join(
+        f"{_signed(_relative(row, 'control_change'))} % on day {row['day']}" for row in rows
+    )
+    return (
+        f", but the control changed with it ({told}): an effect of the run on both is not excluded"
+    )
+
+
+def _size(name: str, row: dict) -> str:
     """What happened by one day, in words."""
     effect, low, high = (_relative(row, c) for c in ("change", "change_low", "change_high"))
-    unit = "" if pd.isna(row["unit"]) else f" {row['unit']}"
+    unit = f" {row['unit']}" if row["unit"] else ""
     verb = "fell" if effect < 0 else "rose"
-    interval = (
-        ""
-        if np.isnan(low)
-        else f"; {100 * row['level']:g} % interval {_signed(low)} to {_signed(high)} %"
-    )
-    if np.isnan(high) != np.isnan(low):
+    interval = f"; {100 * row['level']:g} % interval {_end(low)} to {_end(high)} %"
+    if np.isnan(low) and np.isnan(high):
+        interval = ""
+    elif row["bound"]:
         interval = "; at least, for a curve stays above 50 % at the highest dose"
     return (
         f"{name} {verb} from {_plain(row['baseline'])}{unit} to {_plain(row['value'])}{unit} by day "
@@ -324,6 +519,10 @@ def _size(name: str, row: pd.Series) -> str:
 
 def _plain(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+
+
+def _end(number: float) -> str:
+    return "not known" if np.isnan(number) else _signed(number)
 
 
 def _signed(number: float) -> str:

@@ -9,7 +9,14 @@ MEASURED = {
         if CASE.acquisitions
         else {}
     ),
-    **({"curves": "results/tables/curves.tsv"} if CASE.plates else {}),
+    **(
+        {
+            "curves": "results/tables/curves.tsv",
+            "contrasts": "results/tables/contrasts.tsv",
+        }
+        if CASE.plates
+        else {}
+    ),
 }
 
 
@@ -17,7 +24,13 @@ rule compute_changes:
     input:
         **MEASURED,
     output:
-        "results/tables/changes.tsv",
+        **(
+            {"composition": "results/tables/composition.tsv"}
+            if CASE.acquisitions
+            else {}
+        ),
+        changes="results/tables/changes.tsv",
+        detectable="results/tables/detectable_changes.tsv",
     log:
         "logs/compute_changes.log",
     benchmark:
@@ -28,8 +41,10 @@ rule compute_changes:
         mem_mb=memory,
         runtime=10,
     params:
+        patient=CASE.settings["case"]["patient"],
         control=CASE.settings["case"].get("control"),
         settings=CASE.settings["longitudinal"],
+        contrast_level=CASE.settings["dose_response"]["level"],
         code=code("scripts/compute_changes.py", "envs/doseresponse.yaml"),
     script:
         "../scripts/compute_changes.py"

@@ -169,7 +169,9 @@ def published(*names):
     there = [
         *(CYTOMETRY_TABLES if CASE.acquisitions else []),
         *(PLATE_TABLES if CASE.plates else []),
+        *(["composition"] if CASE.acquisitions else []),
         "changes",
+        "detectable_changes",
         *(["claims"] if CASE.claims else []),
     ]
     return {name: f"results/tables/{name}.tsv" for name in names if name in there}

@@ -74,3 +74,28 @@ if CASE.simulated:
             code=code("scripts/simulate_timeline.py", "envs/simulation.yaml"),
         script:
             "../scripts/simulate_timeline.py"
+
+    # Not part of the report: `make score` asks for it.
+    rule score_simulation:
+        input:
+            **published("populations", "markers", "curves", "changes", "claims"),
+            settings=CASE.settings["simulation"],
+            truths=expand(
+                "results/simulated/truth/{part}.json", part=[*CASE.batches, "plates"]
+            ),
+            timeline="results/simulated/truth/timeline.json",
+        output:
+            page="results/score/score.html",
+            table="results/score/score.tsv",
+        log:
+            "logs/score_simulation.log",
+        conda:
+            "../envs/simulation.yaml"
+        resources:
+            mem_mb=memory,
+            runtime=10,
+        params:
+            scenario=CASE.settings["scenario"],
+            code=code("scripts/score_simulation.py", "envs/simulation.yaml"),
+        script:
+            "../scripts/score_simulation.py"

@@ -80,14 +80,22 @@ def blood(
     day: int,
     with_variation: bool = True,
 ) -> Blood:
-    """The parameters of a subject on a day; without variation, those that the scenario plans."""
+    """The parameters of a subject on a day; without variation, those that the scenario plans.
+
+    Two settings that the bundled case does not use: an effect `CD45RA` (logit) shifts the mix of naive
+    and memory cells, and `batch_effects` (day -> name of a quantity -> size) moves all subjects.
+    """
     base = choose(settings["roles"], role, "role")
     effect = effects(settings, scenario, role, day)
+
+    # What a run (a new lot of antibody, another technician) adds to a quantity of every subject.
+    batch = settings.get("batch_effects", {}).get(day, {})
 
     def vary(kind: str, name: str, part: str = "") -> float:
         if not with_variation:
             return 0.0
-        return deviation(seed, settings["variation"][kind], subject, day, name, part)
+        own = deviation(seed, settings["variation"][kind], subject, day, name, part)
+        return own + batch.get(name, 0.0)
 
     def mix(weights: dict[str, float]) -> dict[str, float]:
         varied = {name: weight * exp(vary("composition", name)) for name, weight in weights.items()}
@@ -107,7 +115,8 @@ def blood(
     }
     t_kinds, t_positive = {}, {}
     for lineage in LINEAGES:
-        naive_like = _shift(base["CD45RA+"][lineage], vary("fraction", "CD45RA", lineage))
+        moved = effect["CD45RA"]["logit"] if "CD45RA" in effect else 0.0
+        naive_like = _shift(base["CD45RA+"][lineage], moved + vary("fraction", "CD45RA", lineage))
         for part in PARTS:
             kind = f"T {lineage} {part}"
             share = naive_like if part == "CD45RA+" else 1 - naive_like

@@ -370,6 +370,66 @@ def test_one_mistake(folder, path, old, new, expected):
     assert re.search(expected, text), text
 
 
+CLINICAL = """\
+  - claim: C6
+    title: benefit
+    statement: none
+    kind: clinical
+    score: {score}
+    window: [1, 60]
+    minimal_change: 0.3
+    rescue_within: 365
+"""
+COMPOSITE = """\
+  - claim: all
+    title: receptors
+    statement: all fell
+    kind: composite
+    claims: [C1, {name}]
+"""
+
+
+def test_a_score_that_the_timeline_does_not_have(folder):
+    (folder / "sheets/claims.yaml").write_text(CLAIMS + CLINICAL.format(score="PCDIA"))
+    score = "P1\t-1\t\tscore\tPCDAI\t45\tpoints\nP2\t-1\t\tscore\tCDAI\t45\tpoints\n"
+    (folder / "sheets/timeline.tsv").write_text(TIMELINE + score)
+    expected = (
+        "claims.yaml line 18: the timeline has no score 'PCDIA' of P1; expected one of PCDAI."
+    )
+    assert expected in problems()
+    (folder / "sheets/claims.yaml").write_text(CLAIMS + CLINICAL.format(score="PCDAI"))
+    load()
+
+
+def test_a_composite_claim_of_claims_that_there_are(folder):
+    other = CLAIMS.removeprefix("claims:\n").replace("claim: C1", "claim: C2")
+    (folder / "sheets/claims.yaml").write_text(CLAIMS + other + COMPOSITE.format(name="C3"))
+    assert re.search(
+        r"claims.yaml line \d+: no claim is named 'C3'; expected one of C1, C2", problems()
+    )
+    (folder / "sheets/claims.yaml").write_text(CLAIMS + other + COMPOSITE.format(name="C2"))
+    load()
+
+
+def test_days_that_were_not_sampled(folder):
+    # P1 was sampled on days -1 and 7. A window in between is a mistake, one that lies ahead is not.
+    edit(folder / "sheets/claims.yaml", "window: [1, 60]", "window: [2, 6]")
+    assert re.search(
+        r"claims.yaml line 11: P1 has no sample on days 2 to 6; .* days -1, 7", problems()
+    )
+    edit(folder / "sheets/claims.yaml", "window: [2, 6]", "window: [8, 60]")
+    load()
+
+
+def test_a_cv_of_the_literature_needs_its_source(folder):
+    config = (folder / "config.yaml").read_text()
+    usual = "longitudinal: {variation: {percent_positive: {cv: 0.1SOURCE}}}\n"
+    (folder / "config.yaml").write_text(config + usual.replace("SOURCE", ""))
+    assert "longitudinal.variation.percent_positive.source" in problems()
+    (folder / "config.yaml").write_text(config + usual.replace("SOURCE", ", source: Someone 2001"))
+    assert load().settings["longitudinal"]["variation"]["percent_positive"]["cv"] == 0.1
+
+
 def test_all_mistakes_in_one_pass(folder):
     edit(folder / "sheets/acquisitions.tsv", "raw/a2.fcs", "raw/b2.fcs")
     edit(folder / "sheets/plates.tsv", "ng/ml", "ng")

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from immunotrace.claims import judge_change, judge_claims, judge_clinical
+from immunotrace import claims
+from immunotrace.claims import judge_claims, judge_clinical, series_of
 
 DAYS = [7, 21, 42, 70, 105, 150]
 CLAIM = {
@@ -21,6 +22,10 @@ CLAIM = {
     "return_window": [61, 365],
     "minimal_change": 0.2,
 }
+
+
+def judge_change(claim, rows):
+    return claims.judge_change(claim, series_of(rows))
 
 
 def series(values, baseline=60.0, reference=0.3, population="T/CD4", days=DAYS):
@@ -209,3 +214,120 @@ def test_table_has_a_row_a_claim():
     assert table["claim"].tolist() == ["X", "C6"]
     assert table["verdict"].tolist() == ["supported", "supported"]
     assert table["return_day"].isna().tolist() == [False, True]
+
+
+def with_adjusted(values, adjusted):
+    held = series(adjusted).assign(measurement="percent_positive_adjusted")
+    return pd.concat([series(values), held])
+
+
+FALLS, FLAT = [40, 30, 45, 58, 60, 61], [60, 61, 59, 60, 60, 60]
+
+
+@pytest.mark.parametrize(
+    ("values", "adjusted", "verdict"),
+    [
+        (FALLS, FALLS, "supported"),
+        (FALLS, FLAT, "not_supported"),  # the mix changed, not the expression
+        ([75, 80, 75, 62, 60, 60], FLAT, "not_supported"),
+        (FLAT, FALLS, "inconclusive"),
+        (FALLS, [75, 80, 75, 62, 60, 60], "inconclusive"),
+    ],
+)
+def test_expression_must_hold_at_a_constant_mix(values, adjusted, verdict):
+    answer = judge_change(CLAIM, with_adjusted(values, adjusted))
+    assert answer.verdict == verdict
+    if values is not adjusted:
+        assert "mix of naive and memory cells" in answer.sentence
+
+
+def test_a_return_that_the_constant_mix_leaves_open_does_not_lower_the_verdict():
+    rows = with_adjusted(FALLS, FALLS)
+    held = rows["measurement"].str.endswith("_adjusted") & (rows["day"] > 60)
+    rows.loc[held, "change_low"] = -3.0
+    assert judge_change(CLAIM, rows).verdict == "supported"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_change_that_the_control_shows_too_lowers_the_verdict(sign):
+    values = FALLS if sign == 1 else [75, 80, 75, 62, 60, 60]
+    rows = series(values)
+    moved = rows["verdict"] != "no_change"
+    rows["control_moved"] = rows["verdict"].where(moved, "")
+    rows["control_change"] = -0.6 * sign
+    answer = judge_change(CLAIM, rows)
+    assert answer.verdict == "inconclusive"
+    assert "the control changed with it" in answer.sentence
+    assert "day 21" in answer.control_moved
+    # One day without the control is enough for the change.
+    rows.loc[0, "control_moved"] = ""
+    assert judge_change(CLAIM, rows).verdict == ("supported" if sign == 1 else "contradicted")
+    # A change no larger than the control's does not count either.
+    rows.loc[0, "exceeds_control"] = "no"
+    assert judge_change(CLAIM, rows).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([40, 35, 35, 36, 35, 36], "supported"),
+        ([40, 35, 45, 58, 60, 61], "not_supported"),
+        ([40, 35, 35, 36, 52, 36], "inconclusive"),
+    ],
+)
+def test_lasting(values, verdict):
+    rows = series(values)
+    if verdict == "inconclusive":
+        rows.loc[rows["day"] == 105, ["verdict", "change_low"]] = ["no_change", -3.0]
+    assert judge_change({**CLAIM, "course": "lasting"}, rows).verdict == verdict
+
+
+def test_no_change_can_be_claimed():
+    claim = {key: value for key, value in CLAIM.items() if key != "direction"}
+    claim = {**claim, "course": "none"}
+    assert judge_change(claim, series(FLAT)).verdict == "supported"
+    assert judge_change(claim, series(FALLS)).verdict == "contradicted"
+    assert judge_change(claim, series([75, 80, 75, 62, 60, 60])).verdict == "contradicted"
+    wide = series(FLAT).assign(change_low=-2.0)
+    assert judge_change(claim, wide).verdict == "inconclusive"
+
+
+def test_a_composite_claim_holds_where_all_its_parts_do():
+    other = {**CLAIM, "claim": "Y", "populations": ["T/CD8"]}
+    both = {"claim": "Z", "title": "t", "statement": "s", "kind": "composite", "claims": ["X", "Y"]}
+    rows = pd.concat([series(FALLS), series(FALLS, population="T/CD8")])
+    table = judge_claims([both, CLAIM, other], rows, [], "P").set_index("claim")
+    assert table["verdict"].tolist() == ["supported"] * 3
+    rows = pd.concat([series(FALLS), series(FLAT, population="T/CD8")])
+    table = judge_claims([both, CLAIM, other], rows, [], "P").set_index("claim")
+    assert table.loc["Z", "verdict"] == "not_supported"
+    assert table.loc["Z", "sentence"] == "X is supported, Y is not supported."
+
+
+def test_a_claim_at_a_level_of_its_own():
+    # The reference change of 0.7 holds at 95 % for six days; at 99.9 % it is half as large again.
+    rows = series([40, 60, 60, 58, 60, 61], reference=0.7)
+    assert judge_change(CLAIM, rows).verdict == "supported"
+    strict = judge_change({**CLAIM, "level": 0.999}, rows)
+    assert strict.verdict != "supported"
+    assert "99.9 % interval" in strict.sentence
+    assert judge_change({**CLAIM, "level": 0.95}, rows) == judge_change(CLAIM, rows)
+
+
+def test_a_control_that_moved_on_another_day_is_named():
+    rows = series(FALLS)
+    rows["control_moved"] = np.where(rows["day"] == 7, "decrease", "")
+    answer = judge_change(CLAIM, rows)
+    assert answer.verdict == "supported"
+    assert "The control moved as well (decrease on day 7)" in answer.sentence
+
+
+def test_the_table_of_changes_answers_the_same_when_it_was_on_disk(tmp_path):
+    from immunotrace.tables import read_tsv, write_tsv
+
+    rows = pd.concat([series(FALLS), series(FALLS, population="T/CD8")])
+    rows = rows.assign(control_moved="", exceeds_control="yes", bound="", not_known="")
+    write_tsv(rows, tmp_path / "changes.tsv")
+    claim = {**CLAIM, "populations": ["T/CD4", "T/CD8"]}
+    read = judge_claims([claim], read_tsv(tmp_path / "changes.tsv"), [], "P")
+    pd.testing.assert_frame_equal(read, judge_claims([claim], rows, [], "P"))

@@ -1,7 +1,10 @@
 """The report: notebooks write blocks, which are compiled into one HTML file and one PDF."""
 
 CHAPTER_TABLES: dict[str, tuple[str, ...]] = {
-    "summary": ("populations", "cytometry_qc", "plate_qc", "curves", "claims", "timeline"),
+    "summary": (
+        *("populations", "cytometry_qc", "plate_qc", "curves", "claims", "detectable_changes"),
+        "timeline",
+    ),
     "timeline": ("populations", "curves", "timeline"),
     "t_cells": ("populations", "markers", "changes"),
     "b_cells": ("populations", "markers", "changes"),

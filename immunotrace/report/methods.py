@@ -145,28 +145,53 @@ def change(case: dict, days: int) -> list[str]:
     if days < 2:
         return ["All samples are of one day, so no change was judged."]
     level = wording.percent(case["settings"]["longitudinal"]["level"])
-    control = case["control"]
-    source = (
-        f"all days of the control {control} and the patient's own baseline days"
-        if control
-        else "the patient's own baseline days alone, for there is no control subject"
-    )
+    settings, control = case["settings"]["longitudinal"], case["control"]
+    if control:
+        source = (
+            f"the patient's own baseline days and all days of the control {control}, pooled. A day on which the "
+            "control itself moved, beyond what all baseline days or its own other days explain, is left out of that "
+            "and named: a change that the patient shows on such days alone, the same way, supports no claim"
+        )
+    else:
+        source = (
+            "the patient's own baseline days alone, for there is no control subject: what the run of a day "
+            "adds is not known"
+        )
     texts = [
         f"Each day after day {LAST_DAY} is compared with the mean of the days up to it, fractions on the logit "
-        "scale, intensities and IC50 on the log scale. The yardstick is a reference change value: the change "
-        f"that variation explains: day-to-day variation, estimated from {source}, and the counting error of the "
-        "fractions and fitting error of the IC50 compared (medians of fewer events than the minimum are left "
-        f"out). It holds at {level} for all days of a series together (Bonferroni). One series is "
-        "judged at a time; across series no correction is made."
+        "scale, intensities and IC50 on the log scale. An IC50 is compared by the ratio of its curve to the curve "
+        "through all baseline wells, with the profile interval of that ratio. The yardstick is a reference change "
+        "value: the change that variation explains. It joins the counting error of fractions (the fitting error of "
+        f"IC50s, the sampling error of medians where it is known) with the variation from day to day, from {source}. "
+        f"Intervals of a day are at {level} (Student's t); the reference change holds at {level} for all days of a "
+        "series together (Bonferroni). One series is judged at a time; across series no correction is made."
     ]
+    literature = settings.get("variation", {})
+    if literature:
+        texts.append(
+            "Where neither repeated baseline days nor a control show the variation, it is taken from the literature: "
+            + wording.listed(
+                f"{name.replace('_', ' ')}, CV {100 * entry['cv']:g} % ({entry['source']})"
+                for name, entry in sorted(literature.items())
+            )
+            + "."
+        )
+    if case.get("panels"):
+        texts.append(
+            "Composition is not expression: where a population was measured in its parts "
+            f"{wording.listed(settings.get('mix', []))}, markers are also standardised to the mix of these parts at "
+            "baseline (direct standardisation). The parts are told apart without the markers in question: naive cells "
+            "by CD45RA and CCR7 would hold CCR7 constant by definition."
+        )
     if case["has_claims"]:
         texts.append(
             "Claims are data: measurement, populations, direction, window of days and smallest change that "
             "counts. A claim is supported where the change was seen in all its populations, beyond the "
             "reference change and at least of that size; contradicted where the other direction was; "
             "not supported where every day's interval excludes it; else inconclusive. A transient change must also "
-            "be shown to have returned: by intervals nearer to baseline than to the extreme, and so on every later "
-            "day. A clinical claim, of no benefit and need of rescue, is answered from the scores up to the first "
+            "be shown to have returned: by one-sided intervals nearer to baseline than to the extreme, and so on every "
+            "later day. A claim about expression must hold with the baseline's mix of cells as well: where only the mix "
+            "changed it is not supported, and other disagreement is inconclusive. A clinical claim, of no benefit and need of rescue, is answered from the scores up to the first "
             "rescue."
         )
     return texts

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from immunotrace.claims import judge_claims
-from immunotrace.longitudinal import changes, measurements
+from immunotrace.longitudinal.changes import changes
+from immunotrace.longitudinal.measurements import measurements
 from immunotrace.statistics import wilson_interval
 from immunotrace.tables import write_tsv
 

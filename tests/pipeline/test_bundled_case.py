@@ -24,6 +24,10 @@ PUBLISHED = {
     "changes": "measurement subject population marker day baseline value change change_low "
     "change_high reference_change_low reference_change_high verdict",
     "claims": "claim verdict effect effect_low effect_high nadir_day return_day sentence",
+    "composition": "acquisition subject role day panel population marker percent_positive "
+    "percent_positive_adjusted percent_positive_adjusted_low percent_positive_adjusted_high",
+    "detectable_changes": "measurement population marker panel drug design baseline_days later_days "
+    "smallest_decrease_percent smallest_increase_percent power",
 }
 CLAIMS = ["C1", "C2", "C3", "C4", "C5", "C6"]
 

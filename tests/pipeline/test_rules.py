@@ -14,6 +14,7 @@ LIGHT = {
     "cytometry_tables",
     "judge_claims",
     "describe_case",
+    "score_simulation",
     "describe_software",
 }
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from immunotrace.longitudinal import changes, measurements
+from immunotrace.longitudinal.changes import changes
+from immunotrace.longitudinal.measurements import measurements
 
 DAYS = [-28, -14, -1, 7, 21, 42, 70, 105, 150]
 
@@ -185,3 +186,150 @@ def test_rate_of_false_alarms_and_coverage():
     assert alarms.mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
     covered = (table["change_low"] < 0) & (table["change_high"] > 0)
     assert covered.mean() == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 400))
+
+
+def noise_series(shift_patient=(), shift_control=(), sd=0.05, seed=3):
+    """Log values of patient and control with day-to-day noise and shifts from a day's index on."""
+    rng = np.random.default_rng(seed)
+    patient, control = rng.normal(0, sd, (2, len(DAYS)))
+    for day, size in shift_patient:
+        patient[DAYS.index(day)] += size
+    for day, size in shift_control:
+        control[DAYS.index(day)] += size
+    return pd.concat([log_values(patient, "P", "patient"), log_values(control, "C", "control")])
+
+
+def test_a_batch_effect_is_named_and_no_yardstick():
+    # One run moves both subjects by 0.8, sixteen times what a day varies by.
+    shift = [(21, -0.8)]
+    table = changes(noise_series(shift, shift), "C", 0.95).query("subject == 'P'").set_index("day")
+    assert table["control_moved"].to_dict() == {**dict.fromkeys(DAYS[3:], ""), 21: "decrease"}
+    assert table.loc[21, "exceeds_control"] == "no"
+    assert "without day 21" in table.loc[21, "variation_from"]
+    # The run is left out of the usual variation, so other days are judged as without it.
+    quiet = changes(noise_series(), "C", 0.95).query("subject == 'P'").set_index("day")
+    assert table.loc[7, "standard_error"] < 1.3 * quiet.loc[7, "standard_error"]
+
+
+def test_a_batch_effect_of_several_runs_does_not_hide_itself():
+    shift = [(7, -0.8), (21, -0.8), (42, -0.8)]
+    table = changes(noise_series(shift, shift), "C", 0.95).query("subject == 'P'").set_index("day")
+    moved = table.index[table["control_moved"] == "decrease"]
+    assert set(moved) == {7, 21, 42}
+
+
+def test_a_change_of_the_patient_alone_exceeds_the_control():
+    table = changes(noise_series([(21, -0.8)]), "C", 0.95).query("subject == 'P'").set_index("day")
+    assert table.loc[21, "exceeds_control"] == "yes"
+    assert table.loc[21, "verdict"] == "decrease"
+    assert (table["control_moved"] == "").all()
+
+
+def test_a_steady_control_is_rarely_said_to_have_moved():
+    # At most 5 % of control series may be said to have moved on any day.
+    parts = [noise_series(seed=seed).assign(population=f"p{seed}") for seed in range(400)]
+    table = changes(pd.concat(parts), "C", 0.95).query("subject == 'P'")
+    moved = (table["control_moved"] != "").groupby(table["population"]).any()
+    assert moved.mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_without_the_control_intervals_are_wider_and_say_so():
+    # On average over series: a single one may look steadier by its three baseline days alone.
+    parts = [noise_series(seed=seed).assign(population=f"p{seed}") for seed in range(50)]
+    both = pd.concat(parts)
+    alone = both[both["subject"] == "P"]
+    with_control = changes(both, "C", 0.95).query("subject == 'P'")
+    without = changes(alone, None, 0.95)
+    width = lambda t: (t["change_high"] - t["change_low"]).mean()  # noqa: E731
+    assert width(without) > 1.3 * width(with_control)
+    assert without["variation_from"].eq("3 baseline days").all()
+    assert without["not_known"].str.contains("no control").all()
+    assert with_control["not_known"].eq("").all()
+
+
+def test_one_baseline_day_works_and_says_what_it_cannot_know():
+    table = changes(noise_series([(21, -0.8)]).query("day >= -1"), "C", 0.95).query(
+        "subject == 'P'"
+    )
+    assert table.set_index("day").loc[21, "verdict"] == "decrease"
+    assert table["variation_from"].eq("7 days of C").all()
+    assert table["not_known"].str.startswith("how much P varies").all()
+
+
+def test_the_literature_is_the_last_resort():
+    values = noise_series([(21, -0.8)]).query("day >= -1 and subject == 'P'")
+    usual = {"median_all": {"cv": 0.1, "source": "Someone 2001"}}
+    table = changes(values, None, 0.95, variation=usual).set_index("day")
+    # log-normal with a CV of 10 %; one baseline day; normal quantile, for it is taken as known
+    error = np.sqrt(2 * np.log(1 + 0.1**2))
+    assert table.loc[21, "reference_change_high"] == pytest.approx(
+        stats.norm.ppf(1 - 0.05 / 12) * error
+    )
+    assert table.loc[21, "verdict"] == "decrease"
+    assert "Someone 2001" in table.loc[21, "variation_from"]
+    # With repeated baseline days the patient's own variation is used.
+    own = changes(noise_series().query("subject == 'P'"), None, 0.95, variation=usual)
+    assert own["variation_from"].eq("3 baseline days").all()
+
+
+def test_replicates_of_a_day_give_an_interval_but_no_yardstick():
+    # Two stains of one draw tell nothing of the person.
+    rows = {"subject": "P", "role": "patient", "panel": "T", "population": "T/CD4"}
+    populations = pd.DataFrame(
+        [{**rows, "day": day, "count": count, "parent_count": 10_000}
+         for day, count in [(-1, 5000), (-1, 5200), (7, 2000), (7, 2150)]]
+    )  # fmt: skip
+    table = changes(measurements(populations, None, None), None, 0.95)
+    assert table["verdict"].tolist() == ["no_yardstick"]
+    assert table["change_high"].notna().all()
+    assert table["variation_from"].tolist() == ["replicates of 2 days"]
+
+
+def contrast(day, ratio, low, high, subject="P"):
+    return {"ic50_kind": "absolute", "subject": subject, "drug": "d", "day": day, "ratio": ratio,
+            "ratio_low": low, "ratio_high": high}  # fmt: skip
+
+
+def ic50_values():
+    values = pd.concat(
+        [
+            log_values(np.log([20, 22, 18, 5, 6, 7, 250, 19, 20]), "P", "patient", ""),
+            log_values(np.log([4, 4.4, 3.8, 4, 4.2, 3.9, 4.1, 4, 4.3]), "C", "control", ""),
+        ]
+    ).assign(measurement="absolute_ic50", population="", panel="", drug="d")
+    values.loc[(values["subject"] == "P") & (values["value"] > 200), "bound"] = ">"
+    return values
+
+
+def test_ic50s_are_compared_by_the_ratio_of_curves_with_both_errors():
+    ratios = pd.DataFrame([contrast(7, 0.25, 0.2, 0.36)])
+    table = changes(ic50_values(), "C", 0.95, ratios).query("subject == 'P'").set_index("day")
+    row = table.loc[7]
+    assert row["change"] == pytest.approx(np.log(0.25))
+    assert row["baseline"] == pytest.approx(5 / 0.25)
+    # Each side joins the profile interval's side with the variation between days.
+    t = stats.t.ppf(0.975, row["degrees_of_freedom"])
+    between = row["variance_between_days"] * (1 + 1 / 3)
+    z = stats.norm.ppf(0.975)
+    for side, bound in (("low", 0.2), ("high", 0.36)):
+        fitting = (np.log(bound / 0.25) / z) ** 2
+        # degrees of freedom are told rounded, and of the upper side
+        assert abs(row[f"change_{side}"] - row["change"]) == pytest.approx(
+            t * np.sqrt(between + fitting), rel=0.1
+        )
+    # The curve above the top dose has no ratio; it is a bound against the same baseline.
+    assert table.loc[70, "bound"] == ">"
+    assert table.loc[70, "change"] == pytest.approx(np.log(250 / 20))
+    assert np.isnan(table.loc[70, "change_high"])
+    assert table.loc[70, "verdict"] == "increase"
+
+
+def test_medians_carry_their_sampling_error_where_the_table_has_it():
+    rows = {"subject": "P", "role": "patient", "panel": "T", "population": "T/CD4"}
+    markers = pd.DataFrame(
+        [{**rows, "day": day, "marker": "CCR7", "median_all": 100.0, "flag": "",
+          "median_all_low": 90.0, "median_all_high": 110.0} for day in (-7, 7)]
+    ).assign(percent_positive=np.nan, count=500, count_positive=0)  # fmt: skip
+    values = measurements(None, markers, None)
+    width = np.log(110 / 90) / (2 * stats.norm.ppf(0.975))
+    assert values["variance"].tolist() == pytest.approx([width**2] * 2)
