@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: help report test lint lock clean
+.PHONY: help report share test lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -14,8 +14,9 @@ help: ## show this list
 
 report: $(VENV)/run.installed ## run the bundled case and print where its report is
 	@$(BIN)/snakemake --cores $(CORES)
-	@echo "The report: $(CURDIR)/results/report/report.html"
-	@echo "        and $(CURDIR)/results/report/report.pdf"
+
+share: $(VENV)/run.installed ## pack report, figures and tables for others, without raw files, and check the pack
+	@$(BIN)/snakemake --cores $(CORES) results/share.zip
 
 test: $(VENV)/test.installed ## run the tests (6 minutes or less on two cores)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)

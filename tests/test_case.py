@@ -463,3 +463,22 @@ def test_timeline_rows(tmp_path):
     assert len(rows) == 2
     assert "line 2, column end_day: 3 is before day 5" in found[0]
     assert "line 3, column value: empty" in found[1]
+
+
+def test_codes_that_look_like_a_person_are_warned_of_with_their_rows(folder):
+    assert load().warnings == []
+    for path in (
+        "sheets/acquisitions.tsv",
+        "sheets/plates.tsv",
+        "sheets/timeline.tsv",
+        "config.yaml",
+    ):
+        text = (folder / path).read_text(encoding="utf-8")
+        (folder / path).write_text(text.replace("P1\t", "Smith\t").replace("P1\n", "Smith\n"))
+    edit(folder / "sheets/acquisitions.tsv", "a2\t", "a2_20150412\t")
+    warnings = load().warnings
+    assert [warning.split(". It will")[0] for warning in warnings] == [
+        "sheets/acquisitions.tsv line 2, column subject: 'Smith' looks like a name",
+        "sheets/acquisitions.tsv line 3, column acquisition: 'a2_20150412' looks like a date",
+        "sheets/plates.tsv line 2, column subject: 'Smith' looks like a name",
+    ]

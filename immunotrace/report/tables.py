@@ -25,8 +25,7 @@ def load_table(results: str | Path, name: str) -> pd.DataFrame:
 
 def load_timeline(case: dict) -> pd.DataFrame:
     """The timeline sheet; without rows and columns where the case has none."""
-    path = case["settings"].get("timeline")
-    return read_tsv(path) if path else pd.DataFrame()
+    return pd.DataFrame(case["timeline"])
 
 
 def patients_first(frame: pd.DataFrame) -> list[str]:

@@ -13,6 +13,7 @@ from runs import Run, snakemake
 
 BATCHES = [f"run{number}" for number in range(1, 10)]
 CHAPTERS = [
+    "what_is_new",
     "summary",
     "timeline",
     "t_cells",
@@ -28,13 +29,15 @@ def jobs(rule: str, *wildcards: str) -> set[str]:
 
 
 def chapters(*names: str) -> set[str]:
-    """Those chapters, and the report that is compiled from them."""
-    return jobs("run_chapter", *names) | {"compile_report", "all"}
+    """Those chapters, that of what is new, and the report that is compiled from them."""
+    news = {"compare_runs", *jobs("run_chapter", "what_is_new")}
+    return jobs("run_chapter", *names) | news | {"compile_report", "all"}
 
 
 # What the report says of the case and of its raw files stands in every chapter.
 PUBLISHED = {"describe_case"} | chapters(*CHAPTERS)
-DRAWN = {f"draw_{group}" for group in CHAPTERS if group not in ("summary", "methods")}
+UNDRAWN = ("what_is_new", "summary", "methods")
+DRAWN = {f"draw_{group}" for group in CHAPTERS if group not in UNDRAWN}
 JUDGED = {"compute_changes", "judge_claims"}
 CHANGED_FIGURES = DRAWN - {"draw_timeline", "draw_quality"}
 MEASURED = {"cytometry_tables", "draw_quality"} | JUDGED | CHANGED_FIGURES | PUBLISHED
@@ -169,9 +172,7 @@ CHANGES = {
     "gates": Change(
         "a file of gates",
         edited("resources/case/gates_B.yaml", ("logicle:", "# moved\nlogicle:")),
-        jobs("place_thresholds", "MSC01 B", "HC01 B")
-        | jobs("quantify_batch", *BATCHES)
-        | MEASURED - {"describe_case"},
+        jobs("place_thresholds", "MSC01 B", "HC01 B") | jobs("quantify_batch", *BATCHES) | MEASURED,
     ),
     "threshold": Change(
         "channels or thresholds of a panel",
@@ -275,7 +276,9 @@ def test_what_is_planned_is_what_runs_and_then_there_is_nothing_to_do(abstract, 
     run = snakemake(folder)
     assert run.code == 0, run.output
     assert sorted(run.jobs) == sorted(change.expected)
-    assert sorted(path for path in (folder / "results").rglob("*") if path.is_file()) == results
+    record = folder / "results/history/0002.json"
+    now = {path for path in (folder / "results").rglob("*") if path.is_file()}
+    assert now == {*results, record}
     differ = {
         path.relative_to(folder / "results")
         for path in results
@@ -285,6 +288,9 @@ def test_what_is_planned_is_what_runs_and_then_there_is_nothing_to_do(abstract, 
         Path("report/report.html"),
         Path("report/report.pdf"),
         Path("report/chapters/summary.ipynb"),
+        Path("report/chapters/what_is_new.ipynb"),
+        Path("report/what_is_new.json"),
+        Path("report/record.json"),
     }
     assert differ == report | {Path("tables/claims.tsv")}
     assert snakemake(folder, "-n").jobs == []

@@ -15,6 +15,8 @@ LIGHT = {
     "judge_claims",
     "describe_case",
     "describe_software",
+    "compare_runs",
+    "pack_results",
 }
 
 
