@@ -132,5 +132,5 @@ def test_the_pack_is_complete_and_always_the_same(planted):
     before = archive.read_bytes()
     archive.unlink()
     run = snakemake(planted, "results/share.zip", snakefile=planted.parent / "Snakefile")
-    assert run.rules_run == ["pack_results"]
+    assert run.jobs == ["pack_results"]
     assert archive.read_bytes() == before
