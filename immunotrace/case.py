@@ -128,7 +128,8 @@ def load_case(config: dict, config_files: list[str]) -> Case:
     if problems:
         _stop(problems)
     return Case(
-        settings=settings,
+        # In one order, whether or not `--config` on the command line names some of them.
+        settings=dict(sorted(settings.items())),
         acquisitions=[
             {**row, "fcs": _beside(acquisitions.path, row["fcs"])}
             for row in _in_order(acquisitions.rows, "acquisition")

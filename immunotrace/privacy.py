@@ -15,7 +15,7 @@ from pathlib import PurePath
 _WORDS = set(
     re.findall(
         r"\w+",
-        "abs absorbance lum luminescence fluorescence blocks well value count counts cpm cps dpm rlu od "
+        "label abs absorbance lum luminescence fluorescence blocks well value count counts cpm cps dpm rlu od "
         "index time grid plate raw data sample start end blank timeformat plateformat endpoint kinetic "
         "overflow ovrflw over out range sat saturated masked excluded empty error nan inf max min none",
     )
@@ -31,7 +31,7 @@ def told(text: str) -> str:
     words and hospital numbers are not; neither are six digits or more in a row.
     """
     words = re.findall(r"[^\W_]+", text.lower())
-    known = all(word in _WORDS or _TECHNICAL.fullmatch(word) for word in words)
+    known = all(w.rstrip("0123456789") in _WORDS or _TECHNICAL.fullmatch(w) for w in words)
     if known and len(text) <= _LONGEST and not re.search(r"[0-9]{6}", text) and not _has_date(text):
         return repr(text)
     return f"(text of {len(text)} character{'' if len(text) == 1 else 's'})"
