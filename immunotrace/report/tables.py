@@ -28,6 +28,12 @@ def load_timeline(case: dict) -> pd.DataFrame:
     return pd.DataFrame(case["timeline"])
 
 
+def load_what_is_new(results: str | Path) -> dict:
+    """What `immunotrace.history.news` found new in this run."""
+    path = Path(results) / "report" / "what_is_new.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def patients_first(frame: pd.DataFrame) -> list[str]:
     """The subjects of a table, patients before controls."""
     if frame.empty:
