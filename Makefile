@@ -8,7 +8,7 @@ CORES ?= all
 
 SCENARIO ?= abstract
 
-.PHONY: help report score test lint lock clean
+.PHONY: help report share score test lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -16,8 +16,9 @@ help: ## show this list
 
 report: $(VENV)/run.installed ## run the bundled case and print where its report is
 	@$(BIN)/snakemake --cores $(CORES)
-	@echo "The report: $(CURDIR)/results/report/report.html"
-	@echo "        and $(CURDIR)/results/report/report.pdf"
+
+share: $(VENV)/run.installed ## pack report, figures and tables for others, without raw files, and check the pack
+	@$(BIN)/snakemake --cores $(CORES) results/share.zip
 
 score: $(VENV)/run.installed ## compare the bundled case's tables with what was simulated (SCENARIO=no_change for another)
 	@$(BIN)/snakemake --cores $(CORES) results/score/score.html --config scenario=$(SCENARIO)

@@ -1,6 +1,10 @@
 from snakemake.utils import min_version
 
+from immunotrace.runlog import follow
+
 min_version("9.0")
+
+RUN = follow(workflow)
 
 
 # A configuration given on the command line replaces the bundled case; it does not add to it.
@@ -24,7 +28,17 @@ rule all:
         "results/report/report.html",
         "results/report/report.pdf",
         *SUPPLEMENT,
+        # Made for the report anyway; named, so that one that was deleted is made again.
+        published_results(),
 
 
 onstart:
     mark_run(".snakemake")
+
+
+onsuccess:
+    RUN.succeeded()
+
+
+onerror:
+    RUN.failed()

@@ -12,6 +12,7 @@ from immunotrace.cytometry.gate_overrides import gate_populations
 from immunotrace.cytometry.template_file import check_template, population_paths
 from immunotrace.errors import InputError
 from immunotrace.plates.grids import wells_of
+from immunotrace.privacy import looks_identifying
 from immunotrace.validation import (
     Sheet,
     YamlFile,
@@ -31,6 +32,8 @@ SIMULATED = "results/simulated"
 class Case:
     """One study: settings with their defaults, and the rows of its sheets (empty where absent).
 
+    `warnings` name the rows whose codes look as if they could tell who somebody is.
+
     Paths in the rows are relative to the working directory. The rows are in the order of their names,
     patients before controls: the order in the sheets means nothing. An acquisition with gates that were
     moved by hand has them as `gate_overrides`: a list of population and gates, a file.
@@ -42,6 +45,7 @@ class Case:
     plates: list[dict] = field(default_factory=list)
     timeline: str | None = None
     claims: list[dict] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def simulated(self) -> bool:
@@ -133,7 +137,8 @@ def load_case(config: dict, config_files: list[str]) -> Case:
         _stop(problems)
     moved = _moved_gates(overrides)
     return Case(
-        settings=settings,
+        # In one order, whether or not `--config` on the command line names some of them.
+        settings=dict(sorted(settings.items())),
         acquisitions=[
             {
                 **row,
@@ -158,7 +163,24 @@ def load_case(config: dict, config_files: list[str]) -> Case:
         ],
         timeline=timeline_path,
         claims=claims_file.data["claims"] if claims_file else [],
+        warnings=[*_identifying(acquisitions, "acquisition"), *_identifying(plates, "plate")],
     )
+
+
+def _identifying(sheet: Sheet, name: str) -> list[str]:
+    """A warning for the first row of each code that looks like a name, a date or a hospital number."""
+    warnings, seen = [], set()
+    for index, row in enumerate(sheet.rows):
+        for column in ("subject", name, "batch"):
+            code = row.get(column)
+            found = code and looks_identifying(code, of_subject=column == "subject")
+            if found and code not in seen:
+                warnings.append(
+                    f"{sheet.where(index, column)}: {code!r} looks like {found}. It will stand in tables, "
+                    "figures and the report: use a code that tells nobody who it is."
+                )
+            seen.add(code)
+    return warnings
 
 
 def read_timeline(path: str) -> tuple[list[dict], list[str]]:

@@ -12,6 +12,7 @@ TEXT_COLUMNS = (
 
 # A cell that starts with one of these is run as a formula by spreadsheet programs.
 _FORMULA_STARTS = ("=", "+", "-", "@")
+_PASSED_OVER = " \u00a0\ufeff"  # before a formula
 
 
 def write_tsv(frame: pd.DataFrame, path: str | Path) -> None:
@@ -45,4 +46,4 @@ def _plain_cell(value):
     if not isinstance(value, str):
         return value
     value = " ".join(value.replace("\t", " ").splitlines()) if value else value
-    return "'" + value if value.startswith(_FORMULA_STARTS) else value
+    return "'" + value if value.lstrip(_PASSED_OVER).startswith(_FORMULA_STARTS) else value

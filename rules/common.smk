@@ -22,6 +22,10 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+if workflow.is_main_process:
+    for warning in CASE.warnings:
+        logger.warning(f"Warning: {warning}")
+
 
 if workflow.is_main_process and (other_run := release_after_kill(".snakemake")):
     # Whether it is in the way is for Snakemake's lock to say: a dry run may look on.
@@ -162,6 +166,15 @@ REPORT_TEMPLATES = [
 
 CYTOMETRY_TABLES = ["populations", "markers", "cytometry_qc", "cytometry_qc_channels"]
 PLATE_TABLES = ["wells", "plate_qc", "curves", "contrasts"]
+ALL_TABLES = [
+    *CYTOMETRY_TABLES,
+    *PLATE_TABLES,
+    "composition",
+    "changes",
+    "detectable_changes",
+    "claims",
+]
+RECORDED_TABLES = [*CYTOMETRY_TABLES, "plate_qc", "curves", "claims"]
 
 
 def published(*names):
@@ -219,11 +232,21 @@ SUPPLEMENT = ["results/report/supplement.pdf"] if CASE.acquisitions else []
 def chapter_tables(chapter):
     """What a chapter reads besides the case and its figures."""
     names = CHAPTER_TABLES[chapter]
-    others = {"timeline": CASE.timeline, "software": "results/report/software.json"}
+    others = {
+        "timeline": CASE.timeline,
+        "software": "results/report/software.json",
+        "what_is_new": "results/report/what_is_new.json",
+    }
     return [
         *published(*names).values(),
         *(path for name, path in others.items() if name in names and path),
     ]
+
+
+def published_results():
+    """The published tables and the figures of all chapters."""
+    figures = figure_files(AVAILABLE_CHAPTERS, "svg", "pdf", "png", "tsv")
+    return [*published(*ALL_TABLES).values(), *figures]
 
 
 def figure_files(chapters, *formats):

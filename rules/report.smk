@@ -10,6 +10,8 @@ rule describe_case:
         + [row["file"] for row in CASE.plates]
         + moved_gate_files(CASE.acquisitions)
         + spillover_files(CASE.acquisitions),
+        plate_maps=sorted({row["map_file"] for row in CASE.plates}),
+        gates=sorted({panel["gates"]["file"] for panel in CASE.panels.values()}),
         timeline=[CASE.timeline] if CASE.timeline else [],
     output:
         "results/report/case.json",
@@ -49,6 +51,30 @@ rule describe_software:
         "../scripts/describe_software.py"
 
 
+# Earlier runs' records are no input: a run adds its own, and must not make itself go again.
+rule compare_runs:
+    input:
+        case="results/report/case.json",
+        software="results/report/software.json",
+        tables=[*published(*RECORDED_TABLES).values()],
+        figures=figure_files(AVAILABLE_CHAPTERS, "png"),
+    output:
+        record="results/report/record.json",
+        news="results/report/what_is_new.json",
+    log:
+        "logs/compare_runs.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=10,
+    params:
+        claims=CASE.claims,
+        code=code("scripts/compare_runs.py", "envs/report.yaml"),
+    script:
+        "../scripts/compare_runs.py"
+
+
 rule run_chapter:
     input:
         case="results/report/case.json",
@@ -84,6 +110,8 @@ rule compile_report:
         case="results/report/case.json",
         figures=figure_files(AVAILABLE_CHAPTERS, "svg", "pdf", "tsv"),
         tables=published(*CYTOMETRY_TABLES, *PLATE_TABLES, "changes", "claims").values(),
+        pictures=figure_files(AVAILABLE_CHAPTERS, "png"),
+        record="results/report/record.json",
     output:
         html=report(
             "results/report/report.html",
@@ -117,3 +145,24 @@ rule compile_report:
         ),
     script:
         "../scripts/compile_report.py"
+
+
+rule pack_results:
+    input:
+        report=["results/report/report.html", "results/report/report.pdf"],
+        raw=[row["fcs"] for row in CASE.acquisitions]
+        + [row["file"] for row in CASE.plates],
+    output:
+        "results/share.zip",
+    log:
+        "logs/pack_results.log",
+    conda:
+        "../envs/cytometry.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=10,
+    params:
+        rows=[*CASE.acquisitions, *CASE.plates],
+        code=code("scripts/pack_results.py", "envs/cytometry.yaml"),
+    script:
+        "../scripts/pack_results.py"

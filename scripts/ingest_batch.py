@@ -2,8 +2,12 @@
 
 from immunotrace.joblog import job_log
 from immunotrace.outputs import written_aside
+from immunotrace.privacy import names_of
 
-with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
+with (
+    job_log(snakemake.log[0], names_of(snakemake.params.rows)),
+    written_aside(snakemake.output) as aside,
+):
     from immunotrace.cytometry.acquisition_qc import ingest_batch
 
     ingest_batch(

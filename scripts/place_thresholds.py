@@ -2,8 +2,11 @@
 
 from immunotrace.joblog import job_log
 from immunotrace.outputs import written_aside
+from immunotrace.privacy import names_of
 
-with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
+names = names_of(snakemake.params.rows, {snakemake.wildcards.panel: snakemake.params.panel})
+
+with job_log(snakemake.log[0], names), written_aside(snakemake.output) as aside:
     from immunotrace.cytometry.thresholds import place_thresholds
 
     place_thresholds(

@@ -2,8 +2,12 @@
 
 from immunotrace.joblog import job_log
 from immunotrace.outputs import written_aside
+from immunotrace.privacy import names_of
 
-with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
+with (
+    job_log(snakemake.log[0], names_of(snakemake.params.rows, snakemake.params.panels)),
+    written_aside(snakemake.output) as aside,
+):
     from immunotrace.cytometry.quantify import quantify_batch
 
     quantify_batch(

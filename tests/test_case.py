@@ -603,3 +603,22 @@ def test_several_data_sets_of_a_file_and_a_matrix_of_ones_own(folder):
     assert (
         "the panel 'T' has `compensation: none`, so no matrix of this sheet is used" in problems()
     )
+
+
+def test_codes_that_look_like_a_person_are_warned_of_with_their_rows(folder):
+    assert load().warnings == []
+    for path in (
+        "sheets/acquisitions.tsv",
+        "sheets/plates.tsv",
+        "sheets/timeline.tsv",
+        "config.yaml",
+    ):
+        text = (folder / path).read_text(encoding="utf-8")
+        (folder / path).write_text(text.replace("P1\t", "Smith\t").replace("P1\n", "Smith\n"))
+    edit(folder / "sheets/acquisitions.tsv", "a2\t", "a2_20150412\t")
+    warnings = load().warnings
+    assert [warning.split(". It will")[0] for warning in warnings] == [
+        "sheets/acquisitions.tsv line 2, column subject: 'Smith' looks like a name",
+        "sheets/acquisitions.tsv line 3, column acquisition: 'a2_20150412' looks like a date",
+        "sheets/plates.tsv line 2, column subject: 'Smith' looks like a name",
+    ]

@@ -46,4 +46,11 @@ def test_files_and_folders_that_it_names_exist(readme, repository):
         assert (repository / path).exists(), path
     layout = readme.split("## Where things are")[1].split("###")[0]
     for path in re.findall(r"`([\w./]+)`", layout.replace("results/", "")):
-        assert (repository / path).exists() or path in ("report/", "figures/", "tables/", "logs/")
+        assert (repository / path).exists() or path in (
+            "report/",
+            "figures/",
+            "tables/",
+            "logs/",
+            "history/",
+            "share.zip",
+        )

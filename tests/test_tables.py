@@ -1,4 +1,7 @@
+import csv
+
 import pandas as pd
+import pytest
 
 from immunotrace.tables import read_tsv, write_tsv
 
@@ -19,3 +22,32 @@ def test_text_stays_text_and_numbers_keep_their_value(tmp_path):
     assert back["value"].dropna().tolist() == frame["value"].dropna().tolist()
     assert back["seen"].tolist() == frame["seen"].tolist()
     assert len(path.read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "=1+1",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "\t=1+1",
+            "\r=1+1",
+            "<b>x</b>",
+            '"quoted"',
+            "a\u2028b",
+            "🧬",
+        ),
+        *("שלום", "\u202etxt.exe", "'apostrophe", "\u00a0=1", "\ufeff=1", "\uff1d1"),
+    ],
+)
+def test_awkward_text_is_one_cell_and_no_formula(tmp_path, text):
+    path = tmp_path / "t.tsv"
+    write_tsv(pd.DataFrame({"name": [text], "x": [1]}), path)
+    rows = list(csv.reader(path.open(encoding="utf-8", newline=""), delimiter="\t"))
+    assert len(rows) == 2
+    assert len(rows[1]) == 2
+    # Spreadsheets pass over blanks before a formula.
+    assert not rows[1][0].lstrip(" \u00a0\ufeff").startswith(("=", "+", "-", "@"))
+    assert rows[1][1] == "1"

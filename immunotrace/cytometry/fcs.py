@@ -33,6 +33,7 @@ from immunotrace.cytometry.spillover import (
     read_spillover_csv,
 )
 from immunotrace.errors import InputError
+from immunotrace.privacy import told
 
 __all__ = [
     "FcsFile",
@@ -166,7 +167,7 @@ def _read_events(handle: BinaryIO, path: str, data: DataSet) -> FcsFile:
     kind, mode, count = data.text("$DATATYPE"), data.text("$MODE"), data.integer("$PAR")
     if mode != "L" or kind not in ("I", "F", "D") or count == 0:
         raise data.fail(
-            f"$MODE is {shown(mode)}, $DATATYPE {shown(kind)} and $PAR {count}; expected list mode "
+            f"$MODE is {told(mode)}, $DATATYPE {told(kind)} and $PAR {count}; expected list mode "
             "(L), data of type I, F or D, and at least one parameter",
             "Export the file as FCS 3.1 in list mode.",
         )
@@ -230,7 +231,7 @@ def _is_big_endian(data: DataSet) -> bool:
     ascending = [str(number) for number in range(1, len(order) + 1)]
     if len(order) not in (2, 4, 8) or order not in (ascending, ascending[::-1]):
         raise data.fail(
-            f"$BYTEORD is {shown(data.text('$BYTEORD'))}; expected 1,2,3,4 or 4,3,2,1: mixed orders "
+            f"$BYTEORD is {told(data.text('$BYTEORD'))}; expected 1,2,3,4 or 4,3,2,1: mixed orders "
             "are not read"
         )
     return order != ascending

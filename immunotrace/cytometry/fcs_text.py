@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from immunotrace.errors import InputError
+from immunotrace.privacy import told
 
 VERSIONS = ("FCS2.0", "FCS3.0", "FCS3.1")
 HEADER_BYTES = 58
@@ -46,7 +47,7 @@ class DataSet:
         if not value and default is not None:
             return default
         if not re.fullmatch(r"\+?[0-9]{1,18}", value):
-            raise self.fail(f"{key} is {shown(value)}; expected a whole number of 0 or more")
+            raise self.fail(f"{key} is {told(value)}; expected a whole number of 0 or more")
         return int(value)
 
     def numbers(self, key: str, count: int, default: str) -> list[float]:
@@ -54,7 +55,7 @@ class DataSet:
         numbers = [to_number(part) for part in value.split(",")]
         if len(numbers) != count or not all(map(math.isfinite, numbers)):
             expected = "a number" if count == 1 else f"{count} numbers such as {default}"
-            raise self.fail(f"{key} is {shown(value)}; expected {expected}")
+            raise self.fail(f"{key} is {told(value)}; expected {expected}")
         return numbers
 
 
@@ -67,8 +68,8 @@ def read_data_set(handle: BinaryIO, path: str, file_size: int, number: int | Non
         found.append(_read_header_and_text(handle, path, base, file_size))
     if len(found) != (number or 1):
         listed = "; ".join(
-            f"{position}: FCS{data.version}, {shown(data.text('$TOT'))} events, "
-            f"{shown(data.text('$PAR'))} parameters"
+            f"{position}: FCS{data.version}, {told(data.text('$TOT'))} events, "
+            f"{told(data.text('$PAR'))} parameters"
             for position, data in enumerate(found, start=1)
         )
         asked = "none was chosen" if number is None else f"data set {number} was asked for"
@@ -102,7 +103,7 @@ def _read_header_and_text(handle: BinaryIO, path: str, base: int, file_size: int
     header = handle.read(HEADER_BYTES)
     if len(header) < HEADER_BYTES or not header.startswith(b"FCS"):
         raise InputError(
-            f"{where}: begins with {header[:6]!r} and has {file_size - base} bytes; an FCS file "
+            f"{where}: does not begin as it should and has {file_size - base} bytes; an FCS file "
             f"begins with 'FCS' and a HEADER of {HEADER_BYTES} bytes. Copy the file again."
         )
     version = header[:6].decode("latin-1")
@@ -116,7 +117,7 @@ def _read_header_and_text(handle: BinaryIO, path: str, base: int, file_size: int
         text = header[position : position + 8].strip(b" \0")
         if not re.fullmatch(rb"[0-9]{0,8}", text):
             raise InputError(
-                f"{where}: HEADER bytes {position} to {position + 7} are {text!r}; expected a byte "
+                f"{where}: HEADER bytes {position} to {position + 7} are {told(text.decode('latin-1'))}; expected a byte "
                 "offset of 0 or more. Export or copy the file again."
             )
         offsets.append(int(text or 0))
@@ -187,11 +188,11 @@ def parse_text(raw: bytes, where: str) -> tuple[dict[str, str], list[str]]:
             notes.append("TEXT does not end with its delimiter")
     if rest := text[position:].strip(" \t\r\n\0"):
         raise InputError(
-            f"{where}: {shown(rest)} is no keyword and value between delimiters {delimiter!r}. "
+            f"{where}: the last {len(rest)} characters are no keyword and value between delimiters {delimiter!r}. "
             "Export or copy the file again."
         )
     if empty:
-        notes.append(f"keywords with an empty value: {listed(empty)}")
+        notes.append(f"keywords with an empty value: {keyword_names(empty)}")
     return keywords, notes
 
 
@@ -204,10 +205,10 @@ def _add_keyword(
         return
     if keyword.startswith("$"):
         raise InputError(
-            f"{where}: {shown(keyword)} is there twice, as {shown(first)} and {shown(value)}; "
+            f"{where}: {keyword_names([keyword])} is there twice, as {told(first)} and {told(value)}; "
             "expected one value. Export the file again."
         )
-    notes.append(f"{listed([keyword])} is there twice: {shown(first)} kept, {shown(value)} not")
+    notes.append(f"{keyword_names([keyword])} is there twice with other values: the first is kept")
 
 
 def _add_supplemental_text(handle: BinaryIO, data: DataSet) -> None:
@@ -217,7 +218,7 @@ def _add_supplemental_text(handle: BinaryIO, data: DataSet) -> None:
     where = f"{data.where}: supplemental TEXT"
     raw = _read_segment(handle, data.base, data.size, begin, end, where)
     if chr(raw[0]) != data.delimiter:  # required by 3.2.5; one instrument keeps a zip file here
-        data.notes.append(f"supplemental TEXT not read: begins with {raw[:4]!r}, no delimiter")
+        data.notes.append("supplemental TEXT not read: does not begin with the delimiter")
         return
     keywords, notes = parse_text(raw, where)
     data.notes.extend(notes)
@@ -236,6 +237,21 @@ def to_number(text: str) -> float:
 def shown(text: str) -> str:
     """A file's text for a message: quoted, escaped and short."""
     return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+# The standard's keywords, and what cytometers write; a damaged TEXT may have anything in their place.
+_KEYWORD = re.compile(
+    r"\$[A-Z][A-Z0-9]{1,19}|P[0-9]{1,3}(MS|BS|DISPLAY)|CST .{4,30}|(LASER|WINDOW|THRESHOLD|FSC|AUTOBS|"
+    r"SPILL|CYTOMETER|APPLY|FJ_|TIMESTAMPS|TUBE|SAMPLE|EXPERIMENT|EXPORT|PLATE|WELL|GUID|CREATOR).{0,24}"
+)
+
+
+def keyword_names(keywords: list[str]) -> str:
+    """Keywords for a message: those that cytometers write by name, the others by their number."""
+    known = [keyword for keyword in keywords if _KEYWORD.fullmatch(keyword)]
+    others = len(keywords) - len(known)
+    more = [f"{others} of no known name"] if others else []
+    return listed([*known, *more])
 
 
 def listed(names: Iterable[str]) -> str:

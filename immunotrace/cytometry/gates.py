@@ -11,7 +11,6 @@ it goes by its IDs. Names are joined to population paths with "/"; a "/" inside 
 break the path and is replaced by U+2215, division slash.
 """
 
-import difflib
 import io
 import logging
 import re
@@ -206,7 +205,7 @@ class FlowJoWorkspace:
             parsed = fk.parse_wsp(io.BytesIO(etree.tostring(self._root)))
         except Exception as error:  # FlowKit raises what its parts raise
             raise InputError(
-                f"{self.path}: sample {_sample_names(element)[0]!r} cannot be read: {error}"
+                f"{self.path}: the sample of {fcs.path} cannot be read ({type(error).__name__})"
             ) from error
         finally:
             self._samples.remove(element)
@@ -232,17 +231,16 @@ def _choose_sample(path, fcs: FcsFile, wanted: str | None, by_name: dict[str, li
         found = by_name.get(name, [])
         if len(found) > 1:
             raise InputError(
-                f"{path}: {len(found)} samples are called {name!r}; rename them in FlowJo"
+                f"{path}: {len(found)} samples have the name of {fcs.path}; rename them in FlowJo"
             )
         if found:
             if not wanted:
                 _check_total(path, name, found[0], fcs)
             return found[0]
-    close = difflib.get_close_matches(candidates[0], by_name, n=3, cutoff=0.3)
     raise InputError(
-        f"{path}: no sample is called {' or '.join(repr(c) for c in candidates)} (for {fcs.path}); "
-        f"the nearest are {', '.join(repr(c) for c in close) or 'none'}. Give the sample's name in "
-        "the column workspace_sample of the acquisitions sheet"
+        f"{path}: none of the names of its samples ({len(by_name)}) is the "
+        f"{'workspace_sample' if wanted else '$FIL or the file name'} of {fcs.path}. Give the sample's "
+        "name as FlowJo shows it in the column workspace_sample of the acquisitions sheet"
     )
 
 
@@ -252,7 +250,7 @@ def _check_total(path, name: str, element, fcs: FcsFile) -> None:
             total = (keyword.get("value") or "").strip()
             if total.isdigit() and int(total) != len(fcs.events):
                 raise InputError(
-                    f"{path}: sample {name!r} has {total} events there ($TOT), but {fcs.path} has "
+                    f"{path}: the sample of {fcs.path} has {total} events there ($TOT), but the file has "
                     f"{len(fcs.events)}; if it is the right file, give the sample's name in the "
                     "column workspace_sample of the acquisitions sheet"
                 )

@@ -8,6 +8,7 @@ import re
 
 from immunotrace.errors import InputError
 from immunotrace.plates.grids import Grid, add_reading, headings, read_grid, split, well_name
+from immunotrace.privacy import told
 
 _ROWS, _COLUMNS = "ABCDEFGH", 12
 
@@ -22,7 +23,7 @@ def beckman_ls(path, lines) -> list[Grid]:
     if "Sam" not in names or not quantities:
         raise InputError(
             f"{path} line 1: expected the columns Sam and CPM or DPM of a scintillation list (format "
-            f"beckman_ls); found {', '.join(names[:8])}."
+            f"beckman_ls); found {len(names)} others."
         )
     grids = [Grid(name, 1) for name in quantities]
     for number, line in enumerate(lines[1:], start=2):
@@ -36,7 +37,7 @@ def beckman_ls(path, lines) -> list[Grid]:
         sample = re.fullmatch(r"(\d+)(\.0)?", cells[names.index("Sam")])
         if not sample or not 1 <= int(sample[1]) <= len(_ROWS) * _COLUMNS:
             raise InputError(
-                f"{path} line {number}: sample {cells[names.index('Sam')]!r}; expected a number from 1 "
+                f"{path} line {number}: sample {told(cells[names.index('Sam')])}; expected a number from 1 "
                 "to 96, the place of the vial along the rows of the plate."
             )
         row, column = divmod(int(sample[1]) - 1, _COLUMNS)
@@ -99,7 +100,7 @@ def gen5(path, lines) -> list[Grid]:
     start = next((line for line in lines if line.strip()), "")
     if not start.startswith("Software Version"):
         raise InputError(
-            f"{path} line 1: {start!r}; expected the text export of Gen5, which begins with Software "
+            f"{path} line 1: {told(start)}; expected the text export of Gen5, which begins with Software "
             "Version (format gen5)."
         )
     grids: dict[str, Grid] = {}
@@ -168,7 +169,7 @@ def softmax(path, lines) -> list[Grid]:
             continue
         if cells[3:5] != ["TimeFormat", "Endpoint"]:
             raise InputError(
-                f"{path} line {index + 1}: plate {cells[1]!r} is {' '.join(cells[3:5])}; expected an "
+                f"{path} line {index + 1}: plate {told(cells[1])} is {told(' '.join(cells[3:5]))}; expected an "
                 "endpoint in TimeFormat. Export it again in that form."
             )
         names, values = (split(text, "\t") for text in (*lines[index + 1 : index + 3], "", "")[:2])
@@ -185,4 +186,4 @@ def softmax(path, lines) -> list[Grid]:
 def _expect(path, lines, start, format) -> None:
     first = lines[0].strip() if lines else ""
     if not re.match(start, first.lstrip('"')):
-        raise InputError(f"{path} line 1: {first[:60]!r}; expected {start!r} (format {format}).")
+        raise InputError(f"{path} line 1: {told(first)}; expected {start!r} (format {format}).")

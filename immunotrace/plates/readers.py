@@ -25,6 +25,7 @@ from immunotrace.plates.grids import (
     well_name,
 )
 from immunotrace.plates.workbook import read_workbook
+from immunotrace.privacy import told
 
 _NAMED = 8  # grids listed in a message
 _TOPCOUNT_ROWS, _TOPCOUNT_COLUMNS = "ABCDEFGH", 12
@@ -48,7 +49,7 @@ def read_export(path: str | Path, format: str, grid: str | None = None) -> Grid:
     if not data:
         raise InputError(f"{path}: no grid of readings in it; expected the format {format}.")
     if len(data) > 1:
-        names = ", ".join(f"{found.name!r} (line {found.line})" for found in data[:_NAMED])
+        names = ", ".join(f"{told(found.name)} (line {found.line})" for found in data[:_NAMED])
         more = f" and {len(data) - _NAMED} more" if len(data) > _NAMED else ""
         raise InputError(
             f"{path}: {len(data)} grids of data: {names}{more}. Name the one that is meant in the "
@@ -57,15 +58,17 @@ def read_export(path: str | Path, format: str, grid: str | None = None) -> Grid:
     if all(math.isnan(reading.value) for reading in data[0].wells.values()):
         first = next(iter(data[0].wells.values()), Reading(math.nan, "", data[0].line))
         raise InputError(
-            f"{path} line {first.line}: no well holds a number (the first is {first.text!r}); "
+            f"{path} line {first.line}: no well holds a number (the first is {told(first.text)}); "
             f"expected the format {format}."
         )
     return data[0]
 
 
 def _no_such_grid(path, grid, data):
-    names = ", ".join(repr(found.name) for found in data[:_NAMED]) or "none"
-    raise InputError(f"{path}: no grid named {grid!r}; the grids of data in it: {names}.")
+    names = ", ".join(f"{told(found.name)} (line {found.line})" for found in data[:_NAMED])
+    raise InputError(
+        f"{path}: no grid named {told(grid)}; the grids of data in it: {names or 'none'}."
+    )
 
 
 def _topcount_grid(path) -> list[Grid]:
@@ -103,7 +106,7 @@ def _topcount_list(path) -> list[Grid]:
     heading = [cell.strip().lower() for cell in lines[0].split(",")] if lines else []
     if heading[:2] != ["index", "count"]:
         raise InputError(
-            f"{path} line 1: {lines[0] if lines else ''!r}; expected the heading "
+            f"{path} line 1: {told(lines[0] if lines else '')}; expected the heading "
             "'index ,count ,time' (format topcount_list)."
         )
     grid = Grid("count", 1)
@@ -113,7 +116,7 @@ def _topcount_list(path) -> list[Grid]:
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) != len(heading) or not cells[0].isdigit() or not 1 <= int(cells[0]) <= 96:
             raise InputError(
-                f"{path} line {number}: {line!r}; expected {len(heading)} cells, the first an "
+                f"{path} line {number}: {told(line)}; expected {len(heading)} cells, the first an "
                 "index from 1 to 96."
             )
         row, column = divmod(int(cells[0]) - 1, _TOPCOUNT_COLUMNS)
@@ -200,7 +203,7 @@ def _long_csv(path) -> list[Grid]:
             columns = {cell.lower(): i for i, cell in enumerate(cells)}
             if not {"well", "value"} <= set(columns):
                 raise InputError(
-                    f"{path} line {rows.line_num}: columns {', '.join(cells)}; expected `well` and "
+                    f"{path} line {rows.line_num}: {len(cells)} columns; expected `well` and "
                     "`value` (format long_csv)."
                 )
             width = len(cells)
@@ -213,7 +216,7 @@ def _long_csv(path) -> list[Grid]:
         well = well_name(cells[columns["well"]])
         if well is None:
             raise InputError(
-                f"{path} line {rows.line_num}: {cells[columns['well']]!r} in column well; expected "
+                f"{path} line {rows.line_num}: {told(cells[columns['well']])} in column well; expected "
                 "a well such as A1."
             )
         grid = grids.setdefault(name, Grid(name, rows.line_num))
@@ -280,7 +283,7 @@ def sniff_format(path: str | Path) -> str:
     if grids:
         return "plain_grid"
     raise InputError(
-        f"{path} line 1: {first[:60]!r}; none of the known formats begins so. Name the format in the "
+        f"{path} line 1: {told(first)}; none of the known formats begins so. Name the format in the "
         f"sheet of plates: one of {', '.join(READERS)}."
     )
 

@@ -9,6 +9,7 @@ from immunotrace.errors import InputError
 from immunotrace.plates.qc import outlier_flags, plate_quality
 from immunotrace.plates.readers import read_export, sniff_format
 from immunotrace.plates.units import dose_factor
+from immunotrace.privacy import told
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def _plate_wells(row: dict, settings: dict) -> pd.DataFrame:
     if missing:
         raise InputError(
             f"{row['file']}: no reading of well {', '.join(missing)}, which the map of plate "
-            f"{row['plate']} uses; the grid {grid.name!r} begins at line {grid.line} and has "
+            f"{row['plate']} uses; the grid {told(grid.name)} begins at line {grid.line} and has "
             f"{len(grid.wells)} wells."
         )
     records = []
@@ -72,11 +73,11 @@ def _plate_wells(row: dict, settings: dict) -> pd.DataFrame:
         unreadable = math.isnan(reading.value)
         if unreadable:
             log.warning(
-                "%s line %d: well %s holds %r, not a number; it is left out",
-                row["file"], reading.line, entry["well"], reading.text,
+                "%s line %d: well %s holds %s, not a number; it is left out",
+                row["file"], reading.line, entry["well"], told(reading.text),
             )  # fmt: skip
         dose = 0.0 if entry["well_role"] == "control" else entry.get("dose", math.nan) * factor
-        flag = f"unreadable: {reading.text or 'empty'}" if unreadable else None
+        flag = f"unreadable: {_unread(reading.text)}" if unreadable else None
         records.append((entry["well"], dose, entry["well_role"], reading.value, flag))
     wells = pd.DataFrame(records, columns=["well", "dose", "well_role", "value", "flag"])
     wells["flag"] = wells["flag"].astype(object)
@@ -89,6 +90,10 @@ def _plate_wells(row: dict, settings: dict) -> pd.DataFrame:
     wells["used"] = wells["value"].notna() & ~(outlier & settings["exclude_outlier_wells"])
     wells["response"] = _percent_of_control(wells)
     return wells
+
+
+def _unread(text: str) -> str:
+    return told(text).strip("'") or "empty"
 
 
 def _percent_of_control(wells: pd.DataFrame) -> pd.Series:

@@ -1,6 +1,7 @@
 """The report: notebooks write blocks, which are compiled into one HTML file and one PDF."""
 
 CHAPTER_TABLES: dict[str, tuple[str, ...]] = {
+    "what_is_new": ("what_is_new",),
     "summary": (
         *("populations", "cytometry_qc", "plate_qc", "curves", "claims", "detectable_changes"),
         "timeline",

@@ -44,7 +44,7 @@ def bullets(items: list[str]) -> None:
 
 
 def note(text: str, tone: str = "info") -> None:
-    """A remark set apart; `tone` is info, warning or simulated."""
+    """A remark set apart; `tone` is info, warning, alert or simulated."""
     _show(
         {"kind": "note", "text": text, "tone": tone},
         f"<blockquote>{html.escape(text)}</blockquote>",
@@ -127,6 +127,19 @@ def claims(frame: pd.DataFrame) -> None:
         for item in items
     )
     _show({"kind": "claims", "items": items}, f"<ul>{shown}</ul>")
+
+
+def pair(title: str, old: str | None, new: str) -> None:
+    """A figure as it was and as it is, side by side: PNG in base64; `old` is None where there was none."""
+    sides = "".join(
+        f'<img src="data:image/png;base64,{image}" alt="{html.escape(title)}, {side}" width="48%">'
+        for side, image in (("before", old), ("now", new))
+        if image
+    )
+    _show(
+        {"kind": "pair", "title": title, "old": old, "new": new},
+        f"<figure>{sides}<figcaption>{html.escape(title)}: before and now</figcaption></figure>",
+    )
 
 
 def _plain(value: Any) -> str:

@@ -121,6 +121,8 @@ def _block(block: dict, chapter: dict, results: Path) -> str:
         return _claims(block)
     if kind == "figure":
         return _figure(block, chapter, results)
+    if kind == "pair":
+        return _pair(block)
     if kind == "table":
         return _table(block, results)
     return _markdown(block)
@@ -153,6 +155,20 @@ def _figure(block: dict, chapter: dict, results: Path) -> str:
 <figcaption dir="auto"><strong>{label}.</strong> {escape(block["caption"])}
 {_sources(name, chapter, results / "figures" / f"{name}.tsv")}</figcaption>
 </figure>"""
+
+
+def _pair(block: dict) -> str:
+    title = escape(block["title"])
+    sides = "".join(
+        f'<div><p>{side}</p><img src="data:image/png;base64,{image}" alt="The figure {title}, {time}"></div>'
+        if image
+        else f"<div><p>{side}</p><p>No picture is kept of it.</p></div>"
+        for side, image, time in (
+            ("Before", block["old"], "as it was before"),
+            ("Now", block["new"], "as it is now"),
+        )
+    )
+    return f'<figure class="pair"><div>{sides}</div><figcaption dir="auto">{title}</figcaption></figure>'
 
 
 def _sources(name: str, chapter: dict, data: Path) -> str:

@@ -5,6 +5,7 @@ is nothing to escape. No date is written and only the fonts are used that typst 
 along, so the same document gives the same bytes on every machine.
 """
 
+import base64
 import json
 import shutil
 import tempfile
@@ -25,14 +26,17 @@ def render_pdf(document: dict, results: str | Path) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         shutil.copy(_TEMPLATE, root / "report.typ")
-        for chapter in document["chapters"]:
-            for block in chapter["blocks"]:
-                if block["kind"] == "figure":
-                    name = f"{block['name']}.pdf"
-                    shutil.copy(
-                        Path(results) / "figures" / name, root / f"figure-{block['number']}.pdf"
-                    )
-        content = json.dumps(_printable(document), ensure_ascii=False)
+        blocks = [block for chapter in document["chapters"] for block in chapter["blocks"]]
+        for block in blocks:
+            if block["kind"] == "figure":
+                drawn = Path(results) / "figures" / f"{block['name']}.pdf"
+                shutil.copy(drawn, root / f"figure-{block['number']}.pdf")
+        for number, block in enumerate(block for block in blocks if block["kind"] == "pair"):
+            for side in ("old", "new"):
+                if block[side]:
+                    picture = root / f"pair-{number}-{side}.png"
+                    picture.write_bytes(base64.b64decode(block[side]))
+        content = json.dumps(_printable(_without_pictures(document)), ensure_ascii=False)
         (root / "report.json").write_text(content, encoding="utf-8")
         return typst.compile(
             str(root / "report.typ"),
@@ -41,6 +45,20 @@ def render_pdf(document: dict, results: str | Path) -> bytes:
             ignore_system_fonts=True,
             timestamp=0,
         )
+
+
+def _without_pictures(document: dict) -> dict:
+    """The document with the names of files in place of the pictures of its pairs."""
+    chapters, number = [], 0
+    for chapter in document["chapters"]:
+        blocks = []
+        for block in chapter["blocks"]:
+            if block["kind"] == "pair":
+                names = {s: block[s] and f"pair-{number}-{s}.png" for s in ("old", "new")}
+                block, number = block | names, number + 1
+            blocks.append(block)
+        chapters.append(chapter | {"blocks": blocks})
+    return document | {"chapters": chapters}
 
 
 def _printable(value):

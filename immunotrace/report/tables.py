@@ -25,8 +25,13 @@ def load_table(results: str | Path, name: str) -> pd.DataFrame:
 
 def load_timeline(case: dict) -> pd.DataFrame:
     """The timeline sheet; without rows and columns where the case has none."""
-    path = case["settings"].get("timeline")
-    return read_tsv(path) if path else pd.DataFrame()
+    return pd.DataFrame(case["timeline"])
+
+
+def load_what_is_new(results: str | Path) -> dict:
+    """What `immunotrace.history.news` found new in this run."""
+    path = Path(results) / "report" / "what_is_new.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def patients_first(frame: pd.DataFrame) -> list[str]:

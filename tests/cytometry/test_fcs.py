@@ -104,7 +104,7 @@ REFUSED = {
     "07_par_too_low.fcs": r"\$TOT 500 with 384 bits",
     "11_datatype_X.fcs": r"\$DATATYPE 'X'",
     "13_byteord_mixed.fcs": r"\$BYTEORD is '3,4,1,2'",
-    "15_negative_offsets.fcs": r"HEADER bytes 26 to 33 are b'-100'",
+    "15_negative_offsets.fcs": r"HEADER bytes 26 to 33 are '-100'",
     "18_empty_file.fcs": r"has 0 bytes",
     "21b_tot_1e12_enddata.fcs": r"\$TOT 1000000000000",
     "30_version_9.fcs": r"version 'FCS9\.9'",
@@ -233,7 +233,7 @@ def all_real_files(reference):
 
 NOT_READ = {
     "CytekNL2000_header_only.fcs": r"needs 2160000 bytes.*the file has 3931",
-    "Stratedigm_variable_int.fcs": r"\$TIMESTEP is 'xxxxxxxxx'",
+    "Stratedigm_variable_int.fcs": r"\$TIMESTEP is \(text of 9 characters\)",
     "Coulter_multidataset.lmd": "has 2 data set.*none was chosen.*1: FCS2.0.*2: FCS3.0",
 }
 
@@ -401,9 +401,9 @@ REFUSALS = {
     "a range that is no number": ({"$P1R": "1_000"}, r"\$P1R is '1_000'"),
     "a negative count": ({"$TOT": "-2"}, r"\$TOT is '-2'"),
     "a count in other digits": ({"$TOT": "\u0662"}, r"\$TOT is"),
-    "a long count": ({"$TOT": "9" * 5000}, r"\$TOT is '9999"),
+    "a long count": ({"$TOT": "9" * 5000}, r"\$TOT is \(text of 5000 characters\)"),
     "one more event": ({"$TOT": "3"}, r"\$TOT 3 .* needs 24 bytes"),
-    "two values": ({"$p1n": "x"}, r"'\$P1N' is there twice"),
+    "two values": ({"$p1n": "x"}, r"\$P1N is there twice"),
     "time that stands still": ({"$P1N": "Time", "$TIMESTEP": "0"}, r"\$TIMESTEP is 0"),
     "$NEXTDATA behind the end": ({"$NEXTDATA": "999999"}, r"\$NEXTDATA is 999999"),
     "supplemental TEXT behind the end": (
@@ -435,9 +435,9 @@ def test_text_that_is_none_is_refused(file):
     good = build(bytes(16), GOOD)
     for content, pattern in {
         good[:58] + b"A" + good[59:]: "byte 58 with b'A'; expected its delimiter",
-        good.replace(b"0,0/", b"0,0x"): r"\$P1E is '0,0x",
+        good.replace(b"0,0/", b"0,0x"): r"\$P1E is \(text of 8 characters\)",
         good[:40]: "has 40 bytes",
-        b"PK" + good[2:]: "begins with b'PKS3.1'",
+        b"PK" + good[2:]: "does not begin as it should",
         good.replace(b"FCS3.1", b"FCS3.2"): "version 'FCS3.2'",
         good[:10] + b"       1" + good[18:]: "TEXT is said to be at bytes 1 to",
     }.items():
@@ -808,3 +808,17 @@ def outcome(path, dataset):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     return end, peak
+
+
+def test_texts_that_say_who_somebody_is_are_in_no_note(file):
+    # Twice, empty, behind a wrong delimiter: what a note or an error is about is not quoted.
+    person = {"PATIENT": "Mirabella", "Patient": "=1+1 Qvistgaard", "QVISTGAARD MIRABELLA": ""}
+    fcs = read_fcs(file(build(bytes(16), {**GOOD, **person})))
+    told = " ".join(fcs.notes)
+    assert "is there twice with other values" in told
+    assert "keywords with an empty value: 1 of no known name" in told
+    with pytest.raises(InputError) as raised:
+        read_fcs(file(build(bytes(16), {**GOOD, "$TOT": "Qvistgaard"})))
+    told += str(raised.value)
+    assert "$TOT is (text of 10 characters)" in told
+    assert not re.search("mirabella|qvistgaard", told, re.IGNORECASE)

@@ -266,7 +266,7 @@ def test_slash_in_a_gate_name_does_not_break_the_path(workspace):
 def test_samples_are_matched_strictly(workspace):
     folder, text, write = workspace
     fcs = read_fcs(folder / "fcs" / "423_Donor_Lung_032.fcs")
-    with pytest.raises(InputError, match=r"2 samples are called '423_Donor_Lung_032\.fcs'"):
+    with pytest.raises(InputError, match=r"2 samples have the name of .*423_Donor_Lung_032\.fcs"):
         write(text.replace("423_Donor_Liver_022.fcs", "423_Donor_Lung_032.fcs")).gating(fcs)
     with pytest.raises(InputError, match="workspace_sample"):
         write(text).gating(fcs, "423_Donor_Lung")

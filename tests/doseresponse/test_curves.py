@@ -6,7 +6,7 @@ import pytest
 
 from immunotrace.doseresponse.curves import CONTRAST_COLUMNS, fit_curves
 from immunotrace.errors import InputError
-from immunotrace.longitudinal import measurements
+from immunotrace.longitudinal.measurements import measurements
 
 DOSES = np.repeat(np.geomspace(0.05, 250, 10), 3)
 SETTINGS = {"level": 0.95, "weights": "constant"}

@@ -6,15 +6,19 @@ modalities), `one_day` (six acquisitions of three donors, nothing else), `plates
 `no_control`. `texts` puts awkward text wherever text can come from a file.
 """
 
+import base64
 import copy
 import functools
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from immunotrace.claims import judge_claims
+from immunotrace.history import run_record, what_is_new
 from immunotrace.longitudinal.changes import changes
 from immunotrace.longitudinal.measurements import measurements
 from immunotrace.statistics import wilson_interval
@@ -722,9 +726,12 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
         "has_timeline": "timeline" in tables,
         "has_claims": "claims" in tables,
         "settings": settings,
+        "timeline": json.loads(tables["timeline"].to_json(orient="records"))
+        if "timeline" in tables
+        else [],
         "inputs": [
             {
-                "file": f"{'results/simulated' if kind == 'full' else 'raw'}/run{i}/MSC01_T.fcs",
+                "kind": "acquisition",
                 "bytes": 1680000 + i,
                 "sha256": f"{i:064x}",
                 "name": f"MSC01_run{i}_T",
@@ -769,6 +776,21 @@ def write_example(folder: Path, kind: str = "full", texts: bool = False) -> dict
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(case, ensure_ascii=False, indent=1), encoding="utf-8")
     path.with_name("software.json").write_text(json.dumps(SOFTWARE), encoding="utf-8")
+    published = (Path(folder) / "results/tables").glob("*.tsv")
+    record = run_record(case, SOFTWARE, CLAIMS, {table.stem: table for table in published}, [])
+    news = what_is_new(record, [])
+    if kind == "full":  # a later run, with everything that can be new
+        before = copy.deepcopy(record)
+        before |= {"inputs": record["inputs"][2:], "numbers": record["numbers"][40:]}
+        before["numbers"][0]["value"] *= 2
+        before["verdicts"][0]["verdict"] = "contradicted"
+        before["settings"]["cytometry.fmo_quantile"] = 0.9
+        picture = io.BytesIO()
+        Image.new("RGB", (900, 300), "grey").save(picture, "PNG")
+        picture = base64.b64encode(picture.getvalue()).decode("ascii")
+        news = what_is_new(record, [before])
+        news["figures"] = [{"name": "clinical_course", "old": picture, "new": picture}]
+    path.with_name("what_is_new.json").write_text(json.dumps(news), encoding="utf-8")
     return case
 
 

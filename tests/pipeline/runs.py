@@ -40,8 +40,11 @@ class Run:
 
 
 def snakemake(folder: Path, *arguments: str, snakefile: Path | None = None) -> Run:
-    """Run Snakemake of this Python's environment in a folder; its output is stdout and stderr."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "all", *arguments]
+    """Run Snakemake of this Python's environment in a folder; its output is stdout and stderr.
+
+    With Snakemake's own messages, which name each job.
+    """
+    command = [sys.executable, "-m", "snakemake", "--quiet", "host", "--cores", "all", *arguments]
     if snakefile:
         command += ["--snakefile", str(snakefile)]
     done = subprocess.run(

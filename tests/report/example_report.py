@@ -14,6 +14,7 @@ def chapters_of(case: dict) -> list[str]:
     """The chapters that a case has data for, as the rules choose them."""
     lineages = {panel["lineage"] for panel in case["panels"].values()}
     wanted = {
+        "what_is_new": True,
         "summary": True,
         "timeline": case["has_timeline"],
         "t_cells": "T" in lineages,

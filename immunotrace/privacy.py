@@ -1,0 +1,130 @@
+"""What may leave the raw files: nothing that can tell who a person is.
+
+Texts of raw files (keywords, headers, cells, names of samples) reach tables, logs and reports only
+through `told`, names of files and folders only through `FileNames`. Codes that the user chose are
+published as they are; `looks_identifying` finds those that should not be.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import PurePath
+
+# Words that readers and instruments write where a number or a well is expected, in lower case.
+_WORDS = set(
+    re.findall(
+        r"\w+",
+        "label abs absorbance lum luminescence fluorescence blocks well value count counts cpm cps dpm rlu od "
+        "index time grid plate raw data sample start end blank timeformat plateformat endpoint kinetic "
+        "overflow ovrflw over out range sat saturated masked excluded empty error nan inf max min none",
+    )
+)
+_TECHNICAL = re.compile(r"[a-z]{0,2}[0-9]*|[0-9]+e[0-9]+")
+_LONGEST = 40
+
+
+def told(text: str) -> str:
+    """A raw file's text for a message: quoted where it is technical, else its length alone.
+
+    Technical are numbers, wells and the words that instruments write in their place. Names, dates with
+    words and hospital numbers are not; neither are six digits or more in a row.
+    """
+    words = re.findall(r"[^\W_]+", text.lower())
+    known = all(w.rstrip("0123456789") in _WORDS or _TECHNICAL.fullmatch(w) for w in words)
+    if known and len(text) <= _LONGEST and not re.search(r"[0-9]{6}", text) and not _has_date(text):
+        return repr(text)
+    return f"(text of {len(text)} character{'' if len(text) == 1 else 's'})"
+
+
+class FileNames:
+    """Names raw files after their rows in the sheets wherever a message has their path.
+
+    `names` maps a path to what it is called instead. Paths are found as they are given, absolute, and
+    by their last part alone.
+    """
+
+    def __init__(self, names: Mapping[str, str]):
+        self._names: dict[str, str] = {}
+        for path, name in names.items():
+            for form in (os.path.abspath(path), path, PurePath(path).name):
+                self._names.setdefault(form, name)
+        longest = sorted(self._names, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest))) if longest else None
+
+    def replaced(self, text: str) -> str:
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda match: self._names[match[0]], text)
+
+
+def names_of(
+    rows: Iterable[Mapping], panels: Mapping[str, Mapping] | None = None
+) -> dict[str, str]:
+    """Paths of sheet rows' files and of panels' gates, with the names that stand for them."""
+    names = {}
+    for row in rows:
+        if "fcs" in row:
+            names[row["fcs"]] = f"acquisition {row['acquisition']}"
+        if "file" in row:
+            names[row["file"]] = f"plate {row['plate']}"
+    for name, panel in (panels or {}).items():
+        names[panel["gates"]["file"]] = f"gates of panel {name}"
+    return names
+
+
+# Words that name no person, in codes such as Donor_Liver.
+_COMMON = set(
+    re.findall(
+        r"\w+",
+        "patient control ctrl donor healthy subject case sample study trial run batch day visit full stain "
+        "isotype unstained plate blood pbmc bone marrow liver lung spleen lymph node tonsil ileum colon "
+        "biopsy tissue left right pre post baseline cells cell",
+    )
+)
+
+
+def looks_identifying(code: str, of_subject: bool = True) -> str | None:
+    """What a published code looks like: "a date", "a hospital number", "a name"; None if like a code.
+
+    `of_subject`: whether the code stands for a person; others may hold words.
+    """
+    if _has_date(code):
+        return "a date"
+    if re.search(r"[0-9]{6,}", code) or re.search(
+        r"(?i)(?<![a-z])(mrn|nhs|pid|ssn)(?![a-z])", code
+    ):
+        return "a hospital number"
+    words = re.findall(r"[A-Z]?[^\W\d_][a-zß-ÿ]+|[^\W\d_]{4,}", code) if of_subject else []
+    names = [word for word in words if len(word) > 2 and word.lower() not in _COMMON]
+    return "a name" if names else None
+
+
+def _has_date(code: str) -> bool:
+    """Whether a code holds a day of a year from 1900 to 2099, in any usual order of its parts."""
+    for part in re.findall(r"(?<![0-9])[0-9]{8}(?![0-9])", code):
+        orders = ((0, 4, 6), (4, 2, 0), (4, 0, 2))
+        if any(_is_day(part[y : y + 4], part[m : m + 2], part[d : d + 2]) for y, m, d in orders):
+            return True
+    for part in re.findall(r"(?<![0-9])[0-9]{6}(?![0-9])", code):
+        if _is_day("20" + part[4:], part[2:4], part[:2]) or _is_day(
+            "20" + part[:2], part[2:4], part[4:]
+        ):
+            return True
+    for a, b, c in re.findall(r"(?<![0-9])([0-9]{1,4})[-._]([0-9]{1,2})[-._]([0-9]{1,4})", code):
+        year_first = len(a) == 4 and _is_day(a, b, c)
+        year_last = len(c) in (2, 4) and len(a) < 3 and (_is_day(c, b, a) or _is_day(c, a, b))
+        if year_first or year_last:
+            return True
+    return False
+
+
+def _is_day(year: str, month: str, day: str) -> bool:
+    full = int(year) if len(year) == 4 else 2000 + int(year)
+    if not 1900 <= full <= 2099:
+        return False
+    try:
+        date(full, int(month), int(day))
+    except ValueError:
+        return False
+    return True
