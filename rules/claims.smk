@@ -20,6 +20,10 @@ MEASURED = {
 }
 
 
+localrules:
+    judge_claims,
+
+
 rule compute_changes:
     input:
         **MEASURED,
@@ -39,7 +43,7 @@ rule compute_changes:
         "../envs/doseresponse.yaml"
     resources:
         mem_mb=memory,
-        runtime=10,
+        runtime=minutes,
     params:
         patient=CASE.settings["case"]["patient"],
         control=CASE.settings["case"].get("control"),
@@ -67,6 +71,7 @@ rule judge_claims:
         "../envs/doseresponse.yaml"
     resources:
         mem_mb=memory,
+        runtime=minutes,
     params:
         claims=CASE.claims,
         patient=CASE.settings["case"]["patient"],

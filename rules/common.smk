@@ -147,6 +147,11 @@ def memory(wildcards, input, attempt):
     return int(700 + 6 * input.size_mb) * attempt
 
 
+def minutes(wildcards, input, attempt):
+    """Time limit in minutes: a start, several times a slow job's second a MB, more on every attempt."""
+    return int(10 + 0.1 * input.size_mb) * attempt
+
+
 def available_chapters():
     lineages = {CASE.panels[row["panel"]]["lineage"] for row in CASE.acquisitions}
     there = {

@@ -1,6 +1,10 @@
 # Raw FCS files to populations and markers; one job takes all files of a batch (one day's run).
 
 
+localrules:
+    cytometry_tables,
+
+
 rule ingest_batch:
     input:
         fcs=lambda wc: [row["fcs"] for row in batch_rows(wc.batch)],
@@ -17,7 +21,7 @@ rule ingest_batch:
         "../envs/cytometry.yaml"
     resources:
         mem_mb=memory,
-        runtime=30,
+        runtime=minutes,
     params:
         rows=lambda wc: read_only(batch_rows(wc.batch)),
         settings=settings("cytometry", "qc", "on_failed_qc"),
@@ -43,7 +47,7 @@ rule place_thresholds:
         "../envs/cytometry.yaml"
     resources:
         mem_mb=memory,
-        runtime=30,
+        runtime=minutes,
     params:
         rows=lambda wc: rows_for_thresholds(wc),
         panel=lambda wc: gated(CASE.panels[wc.panel]),
@@ -78,7 +82,7 @@ rule quantify_batch:
         "../envs/cytometry.yaml"
     resources:
         mem_mb=memory,
-        runtime=60,
+        runtime=minutes,
     params:
         rows=lambda wc: full_rows(wc.batch),
         panels=lambda wc: panels_of(full_rows(wc.batch)),
@@ -108,6 +112,7 @@ rule cytometry_tables:
         "../envs/cytometry.yaml"
     resources:
         mem_mb=memory,
+        runtime=minutes,
     params:
         live={
             name: panel["live"]

@@ -15,7 +15,7 @@ rule read_plates:
         "../envs/doseresponse.yaml"
     resources:
         mem_mb=memory,
-        runtime=10,
+        runtime=minutes,
     params:
         rows=CASE.plates,
         settings=settings(
@@ -48,7 +48,7 @@ rule fit_curves:
         "../envs/doseresponse.yaml"
     resources:
         mem_mb=memory,
-        runtime=30,
+        runtime=minutes,
     params:
         settings=settings("dose_response", "level", "model", "weights", "robust"),
         code=code("scripts/fit_curves.py", "envs/doseresponse.yaml"),

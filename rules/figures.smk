@@ -31,7 +31,7 @@ for group in [chapter for chapter in AVAILABLE_CHAPTERS if chapter in FIGURES]:
             "../envs/figures.yaml"
         resources:
             mem_mb=memory,
-            runtime=20,
+            runtime=minutes,
         params:
             group=group,
             options=figure_options(group),

@@ -20,8 +20,10 @@ rule describe_case:
     conda:
         "../envs/report.yaml"
     resources:
-        mem_mb=memory,
-        runtime=10,
+        # Reads all raw files, but holds none of them.
+        mem_mb=lambda wildcards, attempt: 700 * attempt,
+        runtime=lambda wildcards, input, attempt: int(10 + 0.001 * input.size_mb)
+        * attempt,
     params:
         case={
             "settings": CASE.settings,
@@ -90,7 +92,7 @@ rule run_chapter:
         "../envs/report.yaml"
     resources:
         mem_mb=memory,
-        runtime=20,
+        runtime=minutes,
     params:
         notebook="notebooks/{chapter}.ipynb",
         code=lambda wc: code(
@@ -133,7 +135,7 @@ rule compile_report:
         "../envs/report.yaml"
     resources:
         mem_mb=memory,
-        runtime=20,
+        runtime=minutes,
     params:
         # The report carries the script that draws and the notebooks.
         code=code(

@@ -2,6 +2,9 @@
 
 if CASE.simulated:
 
+    localrules:
+        simulate_timeline,
+
     # A batch's files are those that the sheet names, neither more nor less: no pattern says which.
     for batch in CASE.batches:
 
@@ -19,9 +22,11 @@ if CASE.simulated:
                 f"logs/benchmarks/simulate/{batch}.tsv"
             conda:
                 "../envs/simulation.yaml"
+            group:
+                "simulate"
             resources:
                 mem_mb=memory,
-                runtime=10,
+                runtime=minutes,
             params:
                 scenario=CASE.settings["scenario"],
                 seed=CASE.settings["seed"],
@@ -44,9 +49,11 @@ if CASE.simulated:
             "logs/benchmarks/simulate/plates.tsv"
         conda:
             "../envs/simulation.yaml"
+        group:
+            "simulate"
         resources:
             mem_mb=memory,
-            runtime=10,
+            runtime=minutes,
         params:
             scenario=CASE.settings["scenario"],
             seed=CASE.settings["seed"],
@@ -68,7 +75,7 @@ if CASE.simulated:
             "../envs/simulation.yaml"
         resources:
             mem_mb=memory,
-            runtime=10,
+            runtime=minutes,
         params:
             scenario=CASE.settings["scenario"],
             code=code("scripts/simulate_timeline.py", "envs/simulation.yaml"),

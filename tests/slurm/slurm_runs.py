@@ -1,0 +1,282 @@
+"""The profile for Slurm on a real Slurm (cluster.py); run by `make slurm-test`, not by `make test`.
+
+The bundled case shows that the profile runs the pipeline. Faults are tested on a few small jobs of
+the same profile and resource functions (faults.smk), for there each fault can be timed.
+"""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cluster import ACCOUNT, PARTITION, Cluster, wait_for
+
+HERE = Path(__file__).resolve().parent
+GENERATED = shutil.ignore_patterns(
+    "results", ".git", ".venv", ".snakemake", "logs", "__pycache__", ".*_cache", ".hypothesis"
+)
+OUTAGE = 60  # seconds
+# The profile's 20 s before the first look at a job's state suit longer jobs than these.
+SOONER = ("--slurm-init-seconds-before-status-checks", "5")
+FAULTS = ("--snakefile", "faults.smk")
+
+
+class Lab:
+    """A clone of the repository whose profile names the partition and the account of the cluster."""
+
+    def __init__(self, repository: Path, folder: Path, cluster: Cluster):
+        shutil.copytree(repository, folder, ignore=GENERATED)
+        shutil.copy(HERE / "faults.smk", folder)
+        profile = folder / "profiles" / "slurm" / "config.yaml"
+        text = profile.read_text()
+        text = re.sub(r"slurm_partition: \w+", f"slurm_partition: {PARTITION}", text)
+        text = re.sub(r"slurm_account: \w+", f"slurm_account: {ACCOUNT}", text)
+        profile.write_text(text)
+        self.folder = folder
+        self.cluster = cluster
+        self.logs: list[Path] = []
+
+    def start(self, *command: str | Path) -> subprocess.Popen:
+        """Start a command in the clone, in this Python's environment; its output goes into a log."""
+        log = self.folder / f"run{len(self.logs) + 1}.log"
+        self.logs.append(log)
+        path = f"{Path(sys.executable).parent}:{self.cluster.environment['PATH']}"
+        with log.open("wb") as out:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=self.cluster.environment | {"PATH": path},
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
+    def on_slurm(self, *arguments: str) -> subprocess.Popen:
+        return self.start(self.folder / "profiles" / "slurm" / "run", *SOONER, *arguments)
+
+    def locally(self, *arguments: str) -> subprocess.Popen:
+        return self.start("snakemake", "--cores", "2", *arguments)
+
+    def end(self, run: subprocess.Popen, seconds: float = 900) -> str:
+        """The output of a run that is expected to end well."""
+        code = run.wait(timeout=seconds)
+        text = self.logs[-1].read_text()
+        assert code == 0, text
+        return text
+
+    def submitted(self) -> list[str]:
+        """The ids of the Slurm jobs that the runs of this clone have submitted so far."""
+        text = "".join(log.read_text() for log in self.logs)
+        return re.findall(r"has been submitted with SLURM jobid (\d+)", text)
+
+    def states(self) -> dict[str, str]:
+        """The state of each of these jobs, as the accounting knows it."""
+        return {job: row[0] for job, row in self.accounted("State").items()}
+
+    def accounted(self, *fields: str) -> dict[str, list[str]]:
+        if not (jobs := self.submitted()):
+            return {}
+        table = self.cluster.slurm(
+            "sacct", "-X", "-n", "-P", "-j", ",".join(jobs), "-o", ",".join(("JobIDRaw", *fields))
+        )
+        rows = [line.split("|") for line in table.splitlines()]
+        return {row[0]: row[1:] for row in rows}
+
+    def results(self) -> dict[str, bytes]:
+        """Every file under results/ and its bytes."""
+        root = self.folder / "results"
+        return {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }
+
+
+def same_bytes(one: Lab, other: Lab) -> str:
+    """That two clones hold the same results; says how many files and bytes were compared."""
+    here, there = one.results(), other.results()
+    assert here.keys() == there.keys()
+    different = [name for name in here if here[name] != there[name]]
+    assert not different
+    assert here
+    return f"{len(here)} files, {sum(map(len, here.values()))} bytes, all the same"
+
+
+def say(fault: str, found: str):
+    """A line of what was proven; docs/cluster.md quotes them."""
+    print(f"\nPROVEN {fault}: {found}", flush=True)
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    start = time.monotonic()
+    with Cluster() as cluster:
+        print(
+            f"\nSlurm is up after {time.monotonic() - start:.0f} s: {cluster.slurm('sinfo', '-V')}"
+        )
+        yield cluster
+
+
+@pytest.fixture
+def lab(repository, tmp_path, cluster) -> Lab:
+    return Lab(repository, tmp_path / "lab", cluster)
+
+
+@pytest.fixture(scope="session")
+def limits(repository, tmp_path_factory, cluster):
+    """Jobs that take more memory and time than they have, running beside the next tests."""
+    lab = Lab(repository, tmp_path_factory.mktemp("limits") / "lab", cluster)
+    return lab, lab.on_slurm(*FAULTS, "results/memory.txt", "results/time.txt")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(repository, tmp_path_factory, cluster, limits) -> Lab:
+    """The small jobs, run without Slurm."""
+    lab = Lab(repository, tmp_path_factory.mktemp("undisturbed") / "lab", cluster)
+    lab.end(lab.locally(*FAULTS))
+    return lab
+
+
+def test_the_bundled_case_runs_in_slurm_and_gives_the_same_bytes(
+    repository, tmp_path, lab, limits, cluster
+):
+    local = Lab(repository, tmp_path / "local", cluster)
+    local.end(local.locally())
+    start = time.monotonic()
+    output = lab.end(lab.on_slurm())
+    seconds = time.monotonic() - start
+    # Snakemake's own list: each job is a line `rule x:`, or `localrule x:` where it runs beside it.
+    remote = re.findall(r"^ *rule (\w+):$", output, re.MULTILINE)
+    beside = set(re.findall(r"^ *localrule (\w+):$", output, re.MULTILINE))
+    assert beside == {"all", "simulate_timeline", "cytometry_tables", "judge_claims"}
+    assert not beside & set(remote)
+    # Slurm's list: a job for each submission, and in it a step for each of Snakemake's jobs.
+    jobs = lab.submitted()
+    assert lab.states() == dict.fromkeys(jobs, "COMPLETED")
+    steps = cluster.slurm("sacct", "-n", "-P", "-j", ",".join(jobs), "-o", "JobID,State").split()
+    inner = [line for line in steps if re.fullmatch(r"\d+\.\d+\|COMPLETED", line)]
+    assert len(inner) == len(remote) > 40
+    assert "all" in beside
+    say(
+        "bundled case on Slurm",
+        f"{len(remote)} of Snakemake's jobs were {len(inner)} steps of {len(jobs)} Slurm jobs"
+        f" ({', '.join(jobs)}), {seconds:.0f} s; local run: {same_bytes(lab, local)}",
+    )
+
+
+def test_jobs_over_their_limits_are_tried_again_with_more(limits):
+    lab, run = limits
+    output = lab.end(run)
+    assert {name: text for name, text in lab.results().items() if "truth" not in name} == {
+        "memory.txt": b"900000000\n",
+        "time.txt": b"done\n",
+    }
+    rows = lab.accounted("Comment", "State", "ReqMem", "TimelimitRaw")
+    memory, limit = [
+        [(job, *row[1:]) for job, row in rows.items() if row[0] == f"rule_use_{name}"]
+        for name in ("memory", "time")
+    ]
+    assert [row[1:3] for row in memory] in (
+        [("FAILED", "700M"), ("COMPLETED", "1400M")],
+        [("OUT_OF_MEMORY", "700M"), ("COMPLETED", "1400M")],
+    ), output
+    assert [(row[1], row[3]) for row in limit] == [("TIMEOUT", "1"), ("COMPLETED", "2")], output
+    for what, tries in (("memory", memory), ("time", limit)):
+        told = "; then ".join(f"job {j}: {mem}, {mins} min, {s}" for j, s, mem, mins in tries)
+        say(f"job over its {what}", told)
+
+
+def test_a_node_dies_and_comes_back(lab, undisturbed, cluster):
+    cluster.start_node("node2")
+    run = lab.on_slurm(*FAULTS)
+    wait_for("both jobs to run", lambda: list(lab.states().values()) == ["RUNNING"] * 2, 120)
+    (dead,) = {row[0] for row in lab.accounted("NodeList").values()}
+    start = time.monotonic()
+    cluster.kill_node(dead)
+    wait_for("Slurm to miss the node", lambda: "NODE_FAIL" in lab.states().values(), 180)
+    missed = time.monotonic() - start
+    cluster.start_node(dead)
+    lab.end(run)
+    nodes = lab.accounted("State", "NodeList")
+    failed = [job for job, (state, _) in nodes.items() if state == "NODE_FAIL"]
+    assert len(failed) == 2
+    assert all(row[0] == "COMPLETED" for job, row in nodes.items() if job not in failed)
+    say(
+        "node dies and comes back",
+        f"{dead} was missed after {missed:.0f} s, jobs {', '.join(failed)} NODE_FAIL, run again on"
+        f" {nodes[lab.submitted()[-1]][1]}; {dead} is {cluster.node_state(dead)};"
+        f" {same_bytes(lab, undisturbed)}",
+    )
+
+
+def test_the_controller_is_away_for_a_minute(lab, undisturbed, cluster):
+    run = lab.on_slurm(*FAULTS)
+    wait_for(
+        "one job to have ended and one to run",
+        lambda: sorted(lab.states().values()) == ["COMPLETED", "RUNNING"],
+        180,
+    )
+    before = lab.submitted()
+    cluster.end("slurmctld")
+    time.sleep(OUTAGE)
+    assert run.poll() is None
+    assert lab.submitted() == before
+    cluster.start_controller()
+    lab.end(run)
+    assert set(lab.states().values()) == {"COMPLETED"}
+    say(
+        f"controller away for {OUTAGE} s",
+        f"jobs {', '.join(before)} ended, {', '.join(lab.submitted()[2:])} were submitted after it;"
+        f" {same_bytes(lab, undisturbed)}",
+    )
+
+
+def test_the_accounting_is_away_for_a_minute(lab, undisturbed, cluster):
+    run = lab.on_slurm(*FAULTS)
+    wait_for("both jobs to run", lambda: list(lab.states().values()) == ["RUNNING"] * 2, 120)
+    cluster.end("slurmdbd")
+    time.sleep(OUTAGE)
+    assert run.poll() is None
+    cluster.start_accounting()
+    lab.end(run)
+    assert set(lab.states().values()) == {"COMPLETED"}
+    jobs = lab.submitted()
+    assert len(jobs) == len(set(jobs)) == 4
+    say(
+        f"accounting away for {OUTAGE} s",
+        f"jobs {', '.join(jobs)} COMPLETED, none twice; {same_bytes(lab, undisturbed)}",
+    )
+
+
+def test_snakemake_is_killed_and_started_again_while_its_jobs_run(
+    lab, undisturbed, cluster, tmp_path
+):
+    neighbour = cluster.slurm(
+        "sbatch", "--parsable", "-A", ACCOUNT, "-p", PARTITION, "-J", "immunotrace_neighbour",
+        "--mem=100", "-D", str(tmp_path), "-o", "/dev/null", "--wrap", "sleep 600",
+    ).strip()  # fmt: skip
+    run = lab.on_slurm(*FAULTS)
+    part = lab.folder / "results" / "part_long.txt"
+    wait_for("a job to write", lambda: part.exists() and part.stat().st_size > 0, 120)
+    second = lab.on_slurm(*FAULTS)
+    assert second.wait(timeout=60) != 0
+    refusal = lab.logs[-1].read_text()
+    assert f"(process {run.pid}) and has not ended" in refusal
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    left = lab.submitted()
+    size = part.stat().st_size
+    wait_for("a job of the killed run to write on", lambda: part.stat().st_size > size, 30)
+    output = lab.end(lab.on_slurm(*FAULTS))
+    assert f"Cancelling what an earlier run left in Slurm: {' '.join(left)}" in output
+    states = lab.states()
+    assert {states[job].split()[0] for job in left} == {"CANCELLED"}
+    assert {state for job, state in states.items() if job not in left} == {"COMPLETED"}
+    told = same_bytes(lab, undisturbed)
+    assert cluster.slurm("squeue", "-h", "-j", neighbour, "-o", "%T").strip() == "RUNNING"
+    cluster.slurm("scancel", neighbour)
+    say(
+        "Snakemake killed, started again",
+        f"a second run beside it was refused; jobs {', '.join(left)} of the killed run were"
+        f" cancelled, job {neighbour} of another folder was not; {told}",
+    )
