@@ -34,7 +34,7 @@ lint: $(VENV)/test.installed ## ruff, snakefmt and snakemake --lint
 	@$(BIN)/snakemake --lint
 
 lock: ## write the lock files anew from requirements/*.in (needs uv)
-	@for set in run test conda-test; do \
+	@for set in run test conda-test slurm; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	    --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
 	    $$(test $$set != run && echo "--constraints requirements/run.lock") \
@@ -89,3 +89,13 @@ $(CONDA_TEST)/made: requirements/run.lock requirements/conda-test.lock tests/con
 	@command -v conda >/dev/null || $(CONDA_TEST)/tools/bin/python tests/conda/channel.py \
 	  $(CONDA_TEST)/wheels $(CONDA_TEST)/channel/conda-forge
 	@touch $@
+
+# Slurm. The test starts a Slurm of its own from Debian's packages (.ci/run installs them), as root.
+.PHONY: slurm slurm-test
+slurm: $(VENV)/slurm.installed ## add to the environment what running on a cluster needs
+
+slurm-test: $(VENV)/test.installed $(VENV)/slurm.installed ## run the bundled case and faults on a Slurm of its own (12 minutes on two cores)
+	@for program in slurmctld slurmd slurmdbd munged mariadbd; do \
+	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || { echo "error: $$program is missing. Debian, as root: apt-get install --no-install-recommends slurm-wlm munge slurmdbd mariadb-server-core" >&2; exit 1; }; \
+	done
+	@$(BIN)/python -m pytest -q -s -p no:cacheprovider --basetemp $(VENV)/slurm-run tests/slurm/slurm_runs.py

@@ -40,14 +40,17 @@ class Lab:
         self.cluster = cluster
         self.logs: list[Path] = []
 
+    @property
+    def path(self) -> str:
+        return f"{Path(sys.executable).parent}:{self.cluster.environment['PATH']}"
+
     def start(self, *command: str | Path) -> subprocess.Popen:
         """Start a command in the clone, in this Python's environment; its output goes into a log."""
         log = self.folder / f"run{len(self.logs) + 1}.log"
         self.logs.append(log)
-        path = f"{Path(sys.executable).parent}:{self.cluster.environment['PATH']}"
         with log.open("wb") as out:
             return subprocess.Popen(
-                command, cwd=self.folder, env=self.cluster.environment | {"PATH": path},
+                command, cwd=self.folder, env=self.cluster.environment | {"PATH": self.path},
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
@@ -279,4 +282,39 @@ def test_snakemake_is_killed_and_started_again_while_its_jobs_run(
         "Snakemake killed, started again",
         f"a second run beside it was refused; jobs {', '.join(left)} of the killed run were"
         f" cancelled, job {neighbour} of another folder was not; {told}",
+    )
+
+
+# What SGE's commands would do, done by Slurm's.
+STAND_INS = {
+    "qsub": """memory=$(echo "$*" | grep -o 'h_vmem=[0-9]*M' | cut -d= -f2)
+time=$(echo "$*" | grep -o 'h_rt=[0-9:]*' | cut -d= -f2)
+for script; do :; done
+sbatch --parsable -A {account} -p {partition} --mem="$memory" -t "$time" -o /dev/null "$script"
+""",
+    "qstat": """squeue -h -j "$2" -t PD,R,CG -o %i 2>/dev/null | grep -q .""",
+    "qacct": """sacct -X -n -P -j "$2" -o State | awk '/COMPLETED/ {print "exit_status 0"}
+  /FAIL|CANCEL|TIMEOUT|MEMORY/ {print "exit_status 1"}'""",
+    "qdel": """scancel "$@" """,
+}
+
+
+def test_another_scheduler_by_the_generic_profile(lab, undisturbed):
+    for name, text in STAND_INS.items():
+        command = lab.folder / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        text = text.replace("{account}", ACCOUNT).replace("{partition}", PARTITION)
+        command.write_text(f"#!/bin/sh\n{text}\n")
+        command.chmod(0o755)
+    profile = lab.folder / "profiles" / "cluster-generic"
+    run = lab.start(
+        "env", f"PATH={lab.folder}/bin:{lab.path}",
+        "snakemake", "--workflow-profile", profile, *FAULTS,
+    )  # fmt: skip
+    output = lab.end(run)
+    jobs = re.findall(r"Submitted (?:group )?job \S+ with external jobid '(\d+)'", output)
+    assert len(jobs) == 4
+    say(
+        "generic executor, SGE's commands played by Slurm's",
+        f"jobs {', '.join(jobs)}; {same_bytes(lab, undisturbed)}",
     )
