@@ -91,9 +91,9 @@ LogFile={root}/slurmdbd.log
 
 
 def marked() -> list[int]:
-    """The processes of the cluster: they carry its mark, or work in its folder (a job's slurmstepd)."""
+    """The processes of the cluster: its daemons, its jobs, and the clients that tests have started."""
     pids = [int(process.name) for process in Path("/proc").glob("[0-9]*")]
-    return [pid for pid in pids if MARK.encode() in variables_of(pid) or works_in_root(pid)]
+    return [pid for pid in pids if MARK.encode() in variables_of(pid) or helps_a_daemon(pid)]
 
 
 def variables_of(pid: int) -> list[bytes]:
@@ -103,10 +103,13 @@ def variables_of(pid: int) -> list[bytes]:
         return []
 
 
-def works_in_root(pid: int) -> bool:
+def helps_a_daemon(pid: int) -> bool:
+    """A slurmstepd or slurmscriptd: they empty their environment, but work in the cluster's folder."""
+    process = Path(f"/proc/{pid}")
     try:
-        return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(ROOT)
-    except OSError:
+        helper = (process / "comm").read_text().strip() in ("slurmstepd", "slurmscriptd")
+        return helper and (process / "cwd").readlink().is_relative_to(ROOT)
+    except OSError:  # ended meanwhile
         return False
 
 
@@ -118,7 +121,7 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
-def wait_for(what: str, condition, seconds: float = 60, every: float = 0.5):
+def wait_for(what: str, condition, seconds: float = 120, every: float = 0.5):
     """The condition's value as soon as it is true.
 
     Raises:

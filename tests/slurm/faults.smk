@@ -92,4 +92,4 @@ rule use_time:
         runtime=lambda wildcards, input, attempt: minutes(wildcards, input, attempt)
         // 10,
     shell:
-        "sleep 100; echo done > {output}"
+        "sleep 90; echo done > {output}"

@@ -133,7 +133,7 @@ def limits(repository, tmp_path_factory, cluster):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(repository, tmp_path_factory, cluster, limits) -> Lab:
+def undisturbed(repository, tmp_path_factory, cluster) -> Lab:
     """The small jobs, run without Slurm."""
     lab = Lab(repository, tmp_path_factory.mktemp("undisturbed") / "lab", cluster)
     lab.end(lab.locally(*FAULTS))
@@ -179,11 +179,12 @@ def test_jobs_over_their_limits_are_tried_again_with_more(limits):
         [(job, *row[1:]) for job, row in rows.items() if row[0] == f"rule_use_{name}"]
         for name in ("memory", "time")
     ]
-    assert [row[1:3] for row in memory] in (
-        [("FAILED", "700M"), ("COMPLETED", "1400M")],
-        [("OUT_OF_MEMORY", "700M"), ("COMPLETED", "1400M")],
+    assert [row[1:3] for row in memory] == [("FAILED", "700M"), ("COMPLETED", "1400M")], output
+    # On a slow machine the start alone takes long: then a third attempt is needed, and allowed.
+    assert [(row[1], row[3]) for row in limit] in (
+        [("TIMEOUT", "1"), ("COMPLETED", "2")],
+        [("TIMEOUT", "1"), ("TIMEOUT", "2"), ("COMPLETED", "3")],
     ), output
-    assert [(row[1], row[3]) for row in limit] == [("TIMEOUT", "1"), ("COMPLETED", "2")], output
     for what, tries in (("memory", memory), ("time", limit)):
         told = "; then ".join(f"job {j}: {mem}, {mins} min, {s}" for j, s, mem, mins in tries)
         say(f"job over its {what}", told)
@@ -192,11 +193,11 @@ def test_jobs_over_their_limits_are_tried_again_with_more(limits):
 def test_a_node_dies_and_comes_back(lab, undisturbed, cluster):
     cluster.start_node("node2")
     run = lab.on_slurm(*FAULTS)
-    wait_for("both jobs to run", lambda: list(lab.states().values()) == ["RUNNING"] * 2, 120)
+    wait_for("both jobs to run", lambda: list(lab.states().values()) == ["RUNNING"] * 2, 300)
     (dead,) = {row[0] for row in lab.accounted("NodeList").values()}
     start = time.monotonic()
     cluster.kill_node(dead)
-    wait_for("Slurm to miss the node", lambda: "NODE_FAIL" in lab.states().values(), 180)
+    wait_for("Slurm to miss the node", lambda: "NODE_FAIL" in lab.states().values(), 300)
     missed = time.monotonic() - start
     cluster.start_node(dead)
     lab.end(run)
@@ -217,7 +218,7 @@ def test_the_controller_is_away_for_a_minute(lab, undisturbed, cluster):
     wait_for(
         "one job to have ended and one to run",
         lambda: sorted(lab.states().values()) == ["COMPLETED", "RUNNING"],
-        180,
+        300,
     )
     before = lab.submitted()
     cluster.end("slurmctld")
@@ -236,7 +237,7 @@ def test_the_controller_is_away_for_a_minute(lab, undisturbed, cluster):
 
 def test_the_accounting_is_away_for_a_minute(lab, undisturbed, cluster):
     run = lab.on_slurm(*FAULTS)
-    wait_for("both jobs to run", lambda: list(lab.states().values()) == ["RUNNING"] * 2, 120)
+    wait_for("both jobs to run", lambda: list(lab.states().values()) == ["RUNNING"] * 2, 300)
     cluster.end("slurmdbd")
     time.sleep(OUTAGE)
     assert run.poll() is None
@@ -260,16 +261,16 @@ def test_snakemake_is_killed_and_started_again_while_its_jobs_run(
     ).strip()  # fmt: skip
     run = lab.on_slurm(*FAULTS)
     part = lab.folder / "results" / "part_long.txt"
-    wait_for("a job to write", lambda: part.exists() and part.stat().st_size > 0, 120)
+    wait_for("a job to write", lambda: part.exists() and part.stat().st_size > 0, 300)
     second = lab.on_slurm(*FAULTS)
-    assert second.wait(timeout=60) != 0
+    assert second.wait(timeout=300) != 0
     refusal = lab.logs[-1].read_text()
     assert f"(process {run.pid}) and has not ended" in refusal
     run.send_signal(signal.SIGKILL)
     run.wait()
     left = lab.submitted()
     size = part.stat().st_size
-    wait_for("a job of the killed run to write on", lambda: part.stat().st_size > size, 30)
+    wait_for("a job of the killed run to write on", lambda: part.stat().st_size > size)
     output = lab.end(lab.on_slurm(*FAULTS))
     assert f"Cancelling what an earlier run left in Slurm: {' '.join(left)}" in output
     states = lab.states()
