@@ -33,7 +33,7 @@ rule all:
 
 
 onstart:
-    mark_run(".snakemake")
+    mark_run(".snakemake", cluster=workflow.non_local_exec)
 
 
 onsuccess:

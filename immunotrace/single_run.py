@@ -17,38 +17,72 @@ import psutil
 _MARK = "immunotrace_run.json"
 
 
-def mark_run(state: str | Path) -> None:
-    """Name this process as the one that runs; `state` is Snakemake's folder `.snakemake`."""
+def mark_run(state: str | Path, cluster: bool = False) -> None:
+    """Name this process as the one that runs; `state` is Snakemake's folder `.snakemake`.
+
+    `cluster` says that its jobs run in a cluster's queue, and so outlive it.
+    """
     own = psutil.Process()
-    mark = {"host": platform.node(), "process": own.pid, "started": own.create_time()}
+    mark = {
+        "host": platform.node(),
+        "process": own.pid,
+        "started": own.create_time(),
+        "cluster": cluster,
+    }
     aside = Path(state) / f"{_MARK}.{own.pid}"
     aside.write_text(json.dumps(mark), encoding="utf-8")
     os.replace(aside, Path(state) / _MARK)
 
 
-def release_after_kill(state: str | Path) -> str | None:
-    """Remove the lock of a run of this machine that is no more; a sentence on a run that still is."""
-    locks = Path(state) / "locks"
-    try:
-        mark = json.loads((Path(state) / _MARK).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+def release_after_kill(state: str | Path, jobs_are_gone: bool = False) -> str | None:
+    """Remove the lock of a run of this machine that is no more; a sentence on what forbids that."""
+    mark = _mark(state)
+    if mark is None or mark["process"] == os.getpid():
         return None
-    if not locks.is_dir() or not any(locks.iterdir()) or mark["process"] == os.getpid():
+    if other := living_run(state):
+        return other
+    if mark["cluster"] and not jobs_are_gone:
+        return (
+            f"A run was killed: {_name(mark)}. Its jobs may still be in the cluster's queue, and would "
+            "write the same files. On Slurm `profiles/slurm/run` cancels them and goes on; elsewhere "
+            "cancel them, then: snakemake --unlock, then the same command again."
+        )
+    shutil.rmtree(Path(state) / "locks")
+    return None
+
+
+def living_run(state: str | Path) -> str | None:
+    """A sentence on a run that has not ended, or of which this machine cannot tell."""
+    mark = _mark(state)
+    if mark is None:
         return None
-    since = datetime.fromtimestamp(mark["started"]).strftime("%Y-%m-%d %H:%M")
-    run = f"process {mark['process']} on {mark['host']}, since {since}"
     if mark["host"] != platform.node():
         return (
-            f"Another run works in this folder, or was killed: {run}. See there whether it lives; "
-            "if it does not: snakemake --unlock, then the same command again."
+            f"Another run works in this folder, or was killed: {_name(mark)}. See there whether it "
+            "lives; if it does not: snakemake --unlock, then the same command again."
         )
     if _lives(mark["process"], mark["started"]):
         return (
-            f"Another run works in this folder: {run}. Wait until it ends, or end it; two runs at a "
-            "time need two folders (--directory)."
+            f"Another run works in this folder: {_name(mark)}. Wait until it ends, or end it; two runs "
+            "at a time need two folders (--directory)."
         )
-    shutil.rmtree(locks)
     return None
+
+
+def _mark(state: str | Path) -> dict | None:
+    """The mark of the run whose lock stands."""
+    locks = Path(state) / "locks"
+    if not locks.is_dir() or not any(locks.iterdir()):
+        return None
+    try:
+        return json.loads((Path(state) / _MARK).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _name(mark: dict) -> str:
+    since = datetime.fromtimestamp(mark["started"]).strftime("%Y-%m-%d %H:%M")
+    return f"process {mark['process']} on {mark['host']}, since {since}"
 
 
 def _lives(process: int, started: float) -> bool:

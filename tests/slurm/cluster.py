@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(tempfile.gettempdir()) / "immunotrace-slurm-test"
 MARK = f"IMMUNOTRACE_SLURM_TEST={ROOT}"
-PARTITION, ACCOUNT = "day", "lab"
+PARTITION, ACCOUNT = "max", "lab"
 NODES = ("node1", "node2")
 CLIENTS = (
     "sacct",

@@ -33,8 +33,7 @@ class Lab:
         shutil.copy(HERE / "faults.smk", folder)
         profile = folder / "profiles" / "slurm" / "config.yaml"
         text = profile.read_text()
-        text = re.sub(r"slurm_partition: \w+", f"slurm_partition: {PARTITION}", text)
-        text = re.sub(r"slurm_account: \w+", f"slurm_account: {ACCOUNT}", text)
+        text = text.replace("short", PARTITION, 1).replace("my_lab", ACCOUNT, 1)
         profile.write_text(text)
         self.folder = folder
         self.cluster = cluster
@@ -265,12 +264,17 @@ def test_snakemake_is_killed_and_started_again_while_its_jobs_run(
     second = lab.on_slurm(*FAULTS)
     assert second.wait(timeout=300) != 0
     refusal = lab.logs[-1].read_text()
-    assert f"(process {run.pid}) and has not ended" in refusal
+    assert f"Another run works in this folder: process {run.pid} on" in refusal
     run.send_signal(signal.SIGKILL)
     run.wait()
     left = lab.submitted()
     size = part.stat().st_size
     wait_for("a job of the killed run to write on", lambda: part.stat().st_size > size)
+    plain = lab.start("snakemake", "--workflow-profile", "profiles/slurm", *FAULTS)
+    assert plain.wait(timeout=300) != 0
+    refusal = lab.logs[-1].read_text()
+    assert "Its jobs may still be in the cluster's queue" in refusal
+    assert "Directory cannot be locked" in refusal
     output = lab.end(lab.on_slurm(*FAULTS))
     assert f"Cancelling what an earlier run left in Slurm: {' '.join(left)}" in output
     states = lab.states()
@@ -281,7 +285,7 @@ def test_snakemake_is_killed_and_started_again_while_its_jobs_run(
     cluster.slurm("scancel", neighbour)
     say(
         "Snakemake killed, started again",
-        f"a second run beside it was refused; jobs {', '.join(left)} of the killed run were"
+        f"a second run beside it was refused, and one that would not cancel its jobs; jobs {', '.join(left)} of the killed run were"
         f" cancelled, job {neighbour} of another folder was not; {told}",
     )
 

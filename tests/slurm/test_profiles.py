@@ -20,7 +20,8 @@ def test_groups_name_rules_that_exist(repository, name):
     assert grouped <= rules
     assert len(local) == 3
     assert not grouped & local
-    assert set(profile.get("group-components", [])) <= set(profile["groups"].values())
+    groups = {*profile["groups"].values(), *re.findall(r'group:\n +"(\w+)"', text)}
+    assert set(profile.get("group-components", [])) <= groups
 
 
 def test_the_partition_and_the_account_are_named_once(repository):
