@@ -66,6 +66,18 @@ class Lab:
         assert code == 0, text
         return text
 
+    def wait_for(self, run: subprocess.Popen, what: str, condition, seconds: float = 300):
+        """Wait until the condition is true while the run goes on; a busy machine takes its time."""
+
+        def true_or_ended():
+            assert run.poll() is None, self.logs[-1].read_text()
+            return condition()
+
+        wait_for(what, true_or_ended, seconds)
+
+    def both_run(self) -> bool:
+        return list(self.states().values()) == ["RUNNING"] * 2
+
     def submitted(self) -> list[str]:
         """The ids of the Slurm jobs that the runs of this clone have submitted so far."""
         text = "".join(log.read_text() for log in self.logs)
@@ -192,11 +204,11 @@ def test_jobs_over_their_limits_are_tried_again_with_more(limits):
 def test_a_node_dies_and_comes_back(lab, undisturbed, cluster):
     cluster.start_node("node2")
     run = lab.on_slurm(*FAULTS)
-    wait_for("both jobs to run", lambda: list(lab.states().values()) == ["RUNNING"] * 2, 300)
+    lab.wait_for(run, "both jobs to run", lab.both_run)
     (dead,) = {row[0] for row in lab.accounted("NodeList").values()}
     start = time.monotonic()
     cluster.kill_node(dead)
-    wait_for("Slurm to miss the node", lambda: "NODE_FAIL" in lab.states().values(), 300)
+    lab.wait_for(run, "Slurm to miss the node", lambda: "NODE_FAIL" in lab.states().values())
     missed = time.monotonic() - start
     cluster.start_node(dead)
     lab.end(run)
@@ -214,15 +226,16 @@ def test_a_node_dies_and_comes_back(lab, undisturbed, cluster):
 
 def test_the_controller_is_away_for_a_minute(lab, undisturbed, cluster):
     run = lab.on_slurm(*FAULTS)
-    wait_for(
+    lab.wait_for(
+        run,
         "one job to have ended and one to run",
         lambda: sorted(lab.states().values()) == ["COMPLETED", "RUNNING"],
-        300,
     )
     before = lab.submitted()
     cluster.end("slurmctld")
     start = time.monotonic()
-    wait_for("a job to be submitted", lambda: "rule number_lines:" in lab.logs[-1].read_text(), 300)
+    log = lab.logs[-1]
+    lab.wait_for(run, "a submission", lambda: "rule number_lines:" in log.read_text())
     time.sleep(max(OUTAGE - (time.monotonic() - start), 10))
     away = time.monotonic() - start
     assert run.poll() is None
@@ -239,7 +252,7 @@ def test_the_controller_is_away_for_a_minute(lab, undisturbed, cluster):
 
 def test_the_accounting_is_away_for_a_minute(lab, undisturbed, cluster):
     run = lab.on_slurm(*FAULTS)
-    wait_for("both jobs to run", lambda: list(lab.states().values()) == ["RUNNING"] * 2, 300)
+    lab.wait_for(run, "both jobs to run", lab.both_run)
     cluster.end("slurmdbd")
     time.sleep(OUTAGE)
     assert run.poll() is None
@@ -263,7 +276,7 @@ def test_snakemake_is_killed_and_started_again_while_its_jobs_run(
     ).strip()  # fmt: skip
     run = lab.on_slurm(*FAULTS)
     part = lab.folder / "results" / "part_long.txt"
-    wait_for("a job to write", lambda: part.exists() and part.stat().st_size > 0, 300)
+    lab.wait_for(run, "a job to write", lambda: part.exists() and part.stat().st_size > 0)
     second = lab.on_slurm(*FAULTS)
     assert second.wait(timeout=300) != 0
     refusal = lab.logs[-1].read_text()
