@@ -20,10 +20,10 @@ if CASE.simulated:
                 f"logs/simulate/{batch}.log",
             benchmark:
                 f"logs/benchmarks/simulate/{batch}.tsv"
-            conda:
-                "../envs/simulation.yaml"
             group:
                 "simulate"
+            conda:
+                "../envs/simulation.yaml"
             resources:
                 mem_mb=memory,
                 runtime=minutes,
@@ -47,10 +47,10 @@ if CASE.simulated:
             "logs/simulate/plates.log",
         benchmark:
             "logs/benchmarks/simulate/plates.tsv"
-        conda:
-            "../envs/simulation.yaml"
         group:
             "simulate"
+        conda:
+            "../envs/simulation.yaml"
         resources:
             mem_mb=memory,
             runtime=minutes,
