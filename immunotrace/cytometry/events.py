@@ -69,14 +69,23 @@ class Events:
         count = len(self) if inside is None else int(np.count_nonzero(inside))
         if out is None:
             out = np.empty((len(wanted), count))
-        seen = done = 0
+        done = 0
+        for part in self.column_blocks(wanted, inside):
+            out[:, done : done + part.shape[1]] = part
+            done += part.shape[1]
+        return out
+
+    def column_blocks(
+        self, wanted: Sequence[int], inside: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
+        """What `columns` returns, block by block: float64 (len(wanted), events of the block)."""
+        seen = 0
         for block in self.blocks():
             here = block
             if inside is not None:
                 here = block.take(np.flatnonzero(inside[seen : seen + len(block)]), axis=0)
-            out[:, done : done + len(here)] = self._linear(here, wanted)
-            seen, done = seen + len(block), done + len(here)
-        return out
+            yield self._linear(here, wanted)
+            seen += len(block)
 
     def _linear(self, block: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
         out = np.empty((len(wanted), len(block)))

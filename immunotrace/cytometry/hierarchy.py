@@ -19,6 +19,8 @@ from immunotrace.cytometry.template import logicle
 HIERARCHY_COLUMNS = ("acquisition", "step", "item", "name", "x", "y", "value")
 CELLS = 80  # along each axis of a step
 _TICKS = (-1000.0, 0.0, 1000.0, 10_000.0, 100_000.0)
+_AT_ONCE = 1 << 16
+_FOR_ENDS = 100_000  # events, evenly through the file, that say where an axis begins and ends
 _CURVE = 60  # points of an outline that is curved, or that becomes so
 
 
@@ -46,10 +48,25 @@ class _Axis:
             self.to_display = self.from_gate = lambda values: logicle(values, scale)
         self._source = sources.get(dimension.compensation_ref, sources[None])
 
-    def places(self, members: np.ndarray) -> np.ndarray:
-        """Where the events of a mask lie."""
+    def some_places(self, members: np.ndarray, every: int) -> np.ndarray:
+        """Where one event in `every` of a mask lies."""
+        parts, seen = [], 0
+        for (values,) in self._source.column_blocks([self.column], members):
+            parts.append(values[-seen % every :: every].copy())  # a view keeps its block
+            seen += len(values)
+        return self._displayed(np.concatenate(parts))
+
+    def cells(self, members: np.ndarray, low: float, high: float) -> np.ndarray:
+        """The cell of each event of a mask on a grid from low to high."""
+        parts = []
+        for (values,) in self._source.column_blocks([self.column], members):
+            cell = (self._displayed(values) - low) / (high - low) * CELLS
+            parts.append(np.clip(cell, 0, CELLS - 1).astype(np.uint8))
+        return np.concatenate(parts)
+
+    def _displayed(self, values: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):
-            places = self.to_display(np.asarray(self._source[members, self.column], float))
+            places = self.to_display(values)
         return np.where(np.isnan(places), -np.inf, places)  # a logarithm of what is negative
 
 
@@ -109,11 +126,11 @@ def _step_rows(parent, axes, members, outlines, inside) -> list[dict[str, Any]]:
     total = int(members.sum())
     rows: list[dict[str, Any]] = [{"item": "parent", "name": parent, "value": total}]
     drawn = {name: _displayed(axes, outline) for name, outline in outlines.items()}
+    every = max(1, total // _FOR_ENDS)
     cells = []
     for place, (letter, axis) in enumerate(zip("xy", axes, strict=True)):
-        values = axis.places(members)
         corners = np.concatenate([corner[:, place] for corner in drawn.values()])
-        low, high = _ends(values, corners[np.isfinite(corners)])
+        low, high = _ends(axis.some_places(members, every), corners[np.isfinite(corners)])
         rows.append(
             {"item": f"{letter}_axis", "name": axis.label, "x": low, "y": high, "value": CELLS}
         )
@@ -125,8 +142,7 @@ def _step_rows(parent, axes, members, outlines, inside) -> list[dict[str, Any]]:
                 for at, value in zip(ticks, _TICKS, strict=True)
                 if low <= at <= high
             ]
-        cell = np.clip((values - low) / (high - low) * CELLS, 0, CELLS - 1)
-        cells.append(cell.astype(int))
+        cells.append(axis.cells(members, low, high))
     for name, corners in drawn.items():
         share = 100 * float(inside[name].sum()) / total if total else np.nan
         rows += [
@@ -139,10 +155,14 @@ def _step_rows(parent, axes, members, outlines, inside) -> list[dict[str, Any]]:
             }
             for x, y in corners
         ]
-    flat, counts = np.unique(cells[0] * CELLS + cells[1], return_counts=True)
+    counts = np.zeros(CELLS**2, int)
+    for start in range(0, total, _AT_ONCE):  # a count of all at once takes 8 bytes an event
+        x, y = (cell[start : start + _AT_ONCE].astype(np.intp) for cell in cells)
+        counts += np.bincount(x * CELLS + y, minlength=CELLS**2)
     rows += [
         {"item": "cell", "x": int(place) // CELLS, "y": int(place) % CELLS, "value": int(count)}
-        for place, count in zip(flat, counts, strict=True)
+        for place, count in enumerate(counts)
+        if count
     ]
     return rows
 

@@ -10,6 +10,7 @@ from hierarchy_check import drawn_counts
 
 from examples.bcell_lyoplate.make_gates import convert
 from immunotrace.cytometry import gates
+from immunotrace.cytometry.events import Events
 from immunotrace.cytometry.fcs import read_fcs
 from immunotrace.cytometry.hierarchy import HIERARCHY_COLUMNS, hierarchy_rows
 from immunotrace.cytometry.quantify import median, population_rows
@@ -228,7 +229,7 @@ def test_outlines_of_gating_ml_gates_enclose_their_events(reference):
     table = gates.EventTable("data1", fcs, fcs.events, fcs.spillover)
     gating = gates.read_gatingml(folder / "gml" / "gml_all_gates.xml")
     inside = gates.apply_gates(gating, table)
-    rows = hierarchy_rows("data1", fcs, table, fcs.events, inside, gating, DEFAULT_LOGICLE)
+    rows = hierarchy_rows("data1", fcs, table, Events(fcs.events), inside, gating, DEFAULT_LOGICLE)
     drawn = pd.DataFrame(rows, columns=HIERARCHY_COLUMNS)
     base = {"acquisition": "data1", "subject": "s", "role": "patient", "day": 0, "panel": "p"}
     counts = pd.DataFrame(population_rows(base, inside.counts, len(fcs.events), "imported", 0))

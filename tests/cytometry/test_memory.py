@@ -19,7 +19,7 @@ CHILD = """
 import os, sys
 from pathlib import Path
 import pandas, scipy.special
-from immunotrace.cytometry import fcs, gates, panel, quantify, template
+from immunotrace.cytometry import fcs, gates, hierarchy, panel, quantify, template
 import immunotrace.statistics, immunotrace.tables
 
 folder = Path(sys.argv[1])
@@ -33,7 +33,8 @@ panels = {"T": {
 }}
 row = {"acquisition": "a", "subject": "s", "role": "patient", "day": 0, "panel": "T",
        "staining": "full", "fcs": str(folder / "large.fcs")}
-outputs = {name: folder / f"{name}.tsv" for name in ("populations", "markers", "densities", "panels")}
+tables = ("populations", "markers", "densities", "panels", "hierarchy")
+outputs = {name: folder / f"{name}.tsv" for name in tables}
 (folder / "thresholds.tsv").write_text("subject\\tpanel\\tmarker\\tthreshold\\tnote\\ns\\tT\\tD3\\t500\\t\\n")
 Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
 before = next(line for line in open("/proc/self/status") if line.startswith("VmRSS"))
