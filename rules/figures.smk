@@ -63,7 +63,7 @@ if CASE.acquisitions:
             "../envs/figures.yaml"
         resources:
             mem_mb=memory,
-            runtime=30,
+            runtime=minutes,
         params:
             simulated=CASE.simulated,
             code=code("scripts/draw_supplement.py", "envs/figures.yaml"),

@@ -4,6 +4,10 @@
 report: "captions/workflow.rst"
 
 
+localrules:
+    describe_software,
+
+
 rule describe_case:
     input:
         raw=[row["fcs"] for row in CASE.acquisitions]
@@ -47,6 +51,7 @@ rule describe_software:
         "../envs/report.yaml"
     resources:
         mem_mb=memory,
+        runtime=minutes,
     params:
         code=code(*code_files(), "envs/report.yaml"),
     script:
@@ -69,7 +74,7 @@ rule compare_runs:
         "../envs/report.yaml"
     resources:
         mem_mb=memory,
-        runtime=10,
+        runtime=minutes,
     params:
         claims=CASE.claims,
         code=code("scripts/compare_runs.py", "envs/report.yaml"),
@@ -162,7 +167,7 @@ rule pack_results:
         "../envs/cytometry.yaml"
     resources:
         mem_mb=memory,
-        runtime=10,
+        runtime=minutes,
     params:
         rows=[*CASE.acquisitions, *CASE.plates],
         code=code("scripts/pack_results.py", "envs/cytometry.yaml"),

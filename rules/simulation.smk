@@ -100,7 +100,7 @@ if CASE.simulated:
             "../envs/simulation.yaml"
         resources:
             mem_mb=memory,
-            runtime=10,
+            runtime=minutes,
         params:
             scenario=CASE.settings["scenario"],
             code=code("scripts/score_simulation.py", "envs/simulation.yaml"),

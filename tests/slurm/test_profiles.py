@@ -18,10 +18,20 @@ def test_groups_name_rules_that_exist(repository, name):
     profile = yaml.safe_load((repository / "profiles" / name / "config.yaml").read_text())
     grouped = set(profile["groups"])
     assert grouped <= rules
-    assert len(local) == 3
+    assert len(local) == 4
     assert not grouped & local
     groups = {*profile["groups"].values(), *re.findall(r'group:\n +"(\w+)"', text)}
     assert set(profile.get("group-components", [])) <= groups
+
+
+@pytest.mark.parametrize("name", ["slurm", "cluster-generic"])
+def test_a_cluster_reruns_what_a_local_run_would(repository, name):
+    default, cluster = [
+        yaml.safe_load((repository / "profiles" / profile / "config.yaml").read_text())
+        for profile in ("default", name)
+    ]
+    for key in ("rerun-triggers", "max-checksum-file-size", "rerun-incomplete"):
+        assert cluster[key] == default[key]
 
 
 def test_the_partition_and_the_account_are_named_once(repository):
