@@ -26,7 +26,10 @@ def write_tsv(frame: pd.DataFrame, path: str | Path) -> None:
         if out[column].dtype == bool:
             out[column] = out[column].map({True: "true", False: "false"})
         elif not pd.api.types.is_numeric_dtype(out[column]):
-            out[column] = out[column].map(_plain_cell)
+            # Most texts stand in many rows: each is looked at once.
+            texts = out[column].unique() if isinstance(out[column].dtype, pd.StringDtype) else ()
+            plain = {text: _plain_cell(text) for text in texts}
+            out[column] = out[column].map(plain if plain else _plain_cell)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     out.to_csv(path, sep="\t", index=False, na_rep="", lineterminator="\n")
 

@@ -164,6 +164,8 @@ def available_chapters():
 
 
 AVAILABLE_CHAPTERS = available_chapters()
+CHAPTER_NOTEBOOKS = [f"notebooks/{chapter}.ipynb" for chapter in AVAILABLE_CHAPTERS]
+CHAPTER_FILES = [f"results/report/chapters/{c}.ipynb" for c in AVAILABLE_CHAPTERS]
 
 REPORT_TEMPLATES = [
     f"immunotrace/report/templates/report.{ending}" for ending in ("css", "js", "typ")
@@ -234,16 +236,16 @@ def figure_options(group):
 SUPPLEMENT = ["results/report/supplement.pdf"] if CASE.acquisitions else []
 
 
-def chapter_tables(chapter):
-    """What a chapter reads besides the case and its figures."""
-    names = CHAPTER_TABLES[chapter]
+def chapter_tables(chapters):
+    """What chapters read besides the case and their figures."""
+    names = {name for chapter in chapters for name in CHAPTER_TABLES[chapter]}
     others = {
         "timeline": CASE.timeline,
         "software": "results/report/software.json",
         "what_is_new": "results/report/what_is_new.json",
     }
     return [
-        *published(*names).values(),
+        *published(*sorted(names)).values(),
         *(path for name, path in others.items() if name in names and path),
     ]
 

@@ -42,12 +42,31 @@ for group in [chapter for chapter in AVAILABLE_CHAPTERS if chapter in FIGURES]:
 
 if CASE.acquisitions:
 
+    rule draw_pages:
+        input:
+            populations="results/cytometry/{batch}/populations.tsv",
+            hierarchy="results/cytometry/{batch}/hierarchy.tsv",
+        output:
+            directory("results/cytometry/{batch}/pages"),
+        log:
+            "logs/draw_pages/{batch}.log",
+        benchmark:
+            "logs/benchmarks/draw_pages/{batch}.tsv"
+        conda:
+            "../envs/figures.yaml"
+        resources:
+            mem_mb=memory,
+            runtime=20,
+        params:
+            simulated=CASE.simulated,
+            code=code("scripts/draw_pages.py", "envs/figures.yaml"),
+        script:
+            "../scripts/draw_pages.py"
+
     rule draw_supplement:
         input:
             populations="results/tables/populations.tsv",
-            hierarchy=expand(
-                "results/cytometry/{batch}/hierarchy.tsv", batch=CASE.batches
-            ),
+            pages=expand("results/cytometry/{batch}/pages", batch=CASE.batches),
         output:
             report(
                 "results/report/supplement.pdf",
@@ -65,7 +84,6 @@ if CASE.acquisitions:
             mem_mb=memory,
             runtime=minutes,
         params:
-            simulated=CASE.simulated,
             code=code("scripts/draw_supplement.py", "envs/figures.yaml"),
         script:
             "../scripts/draw_supplement.py"

@@ -82,38 +82,33 @@ rule compare_runs:
         "../scripts/compare_runs.py"
 
 
-rule run_chapter:
+# One job for all: they take less time together than Python and pandas to start.
+rule run_chapters:
     input:
         case="results/report/case.json",
-        tables=lambda wc: chapter_tables(wc.chapter),
-        figures=lambda wc: figure_files([wc.chapter], "png", "tsv"),
+        tables=chapter_tables(AVAILABLE_CHAPTERS),
+        figures=figure_files(AVAILABLE_CHAPTERS, "png", "tsv"),
     output:
-        "results/report/chapters/{chapter}.ipynb",
+        CHAPTER_FILES,
     log:
-        "logs/run_chapter/{chapter}.log",
+        "logs/run_chapters.log",
     benchmark:
-        "logs/benchmarks/run_chapter/{chapter}.tsv"
+        "logs/benchmarks/run_chapters.tsv"
     conda:
         "../envs/report.yaml"
     resources:
         mem_mb=memory,
         runtime=minutes,
     params:
-        notebook="notebooks/{chapter}.ipynb",
-        code=lambda wc: code(
-            "scripts/run_chapter.py",
-            f"notebooks/{wc.chapter}.ipynb",
-            "envs/report.yaml",
-        ),
+        notebooks=CHAPTER_NOTEBOOKS,
+        code=code("scripts/run_chapters.py", *CHAPTER_NOTEBOOKS, "envs/report.yaml"),
     script:
-        "../scripts/run_chapter.py"
+        "../scripts/run_chapters.py"
 
 
 rule compile_report:
     input:
-        chapters=expand(
-            "results/report/chapters/{chapter}.ipynb", chapter=AVAILABLE_CHAPTERS
-        ),
+        chapters=CHAPTER_FILES,
         case="results/report/case.json",
         figures=figure_files(AVAILABLE_CHAPTERS, "svg", "pdf", "tsv"),
         tables=published(*CYTOMETRY_TABLES, *PLATE_TABLES, "changes", "claims").values(),
@@ -148,7 +143,7 @@ rule compile_report:
             "scripts/draw_figures.py",
             "envs/report.yaml",
             *REPORT_TEMPLATES,
-            *[f"notebooks/{chapter}.ipynb" for chapter in AVAILABLE_CHAPTERS],
+            *CHAPTER_NOTEBOOKS,
         ),
     script:
         "../scripts/compile_report.py"

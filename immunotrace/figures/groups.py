@@ -13,6 +13,7 @@ from immunotrace.figures import (
     hierarchy,
     lineage,
     quality,
+    saving,
     style,
 )
 from immunotrace.figures import steroid_sensitivity as steroid
@@ -68,7 +69,7 @@ def draw_group(
         data, draw, what = drawings[name]
         with style.styled():
             figure = style.nothing(what) if data.empty else draw(data)
-            style.save_figure(figure, Path(folder) / name, simulated)
+            saving.save_figure(figure, Path(folder) / name, simulated)
         write_tsv(data, Path(folder) / f"{name}.tsv")
 
 

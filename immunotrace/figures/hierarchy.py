@@ -1,16 +1,17 @@
 """The gating hierarchy of an acquisition: what each gate saw, its outline and the percentage inside."""
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from immunotrace.figures import style
+from immunotrace.figures import saving, style
 from immunotrace.report.wording import count, leaf, number, span
 from immunotrace.report.wording import day as day_text
 
@@ -69,24 +70,33 @@ def draw_hierarchy(data: pd.DataFrame) -> Figure:
     return made.figure
 
 
-def write_supplement(
-    steps: pd.DataFrame, populations: pd.DataFrame, path: str | Path, simulated: bool
+def draw_pages(
+    steps: pd.DataFrame, populations: pd.DataFrame, folder: str | Path, simulated: bool
 ) -> None:
-    """A PDF with the hierarchy of every acquisition, a page each: patients first, then by day."""
+    """A page of the supplement, `folder`/{acquisition}.svg, for every acquisition that has steps."""
+    Path(folder).mkdir(parents=True)
+    known = populations.drop_duplicates("acquisition")[_KEYS].merge(steps, on="acquisition")
+    for acquisition, own in known.groupby("acquisition", sort=False):
+        with style.styled():
+            saving.write_svg(draw_hierarchy(own), Path(folder) / f"{acquisition}.svg", simulated)
+
+
+def write_supplement(
+    folders: Sequence[str | Path], populations: pd.DataFrame, path: str | Path
+) -> None:
+    """A PDF of all pages (`draw_pages`) in `folders`: patients first, then by day."""
     order = populations.sort_values(
         ["panel", "role", "subject", "day"], ascending=[True, False, True, True], kind="stable"
     )
-    known = order.drop_duplicates("acquisition")[_KEYS].merge(steps, on="acquisition")
-    metadata = {"CreationDate": None, "Creator": "immunotrace", "Producer": None}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with style.styled(), PdfPages(path, metadata=metadata) as pages:
-        for _, own in known.groupby("acquisition", sort=False):
-            figure = draw_hierarchy(own)
-            if simulated:
-                style.stamp(figure)
-            pages.savefig(figure, dpi=style.DPI)
-        if known.empty:
-            pages.savefig(style.nothing("no acquisition has a gate with an outline"))
+    drawn = {page.stem: page for folder in folders for page in Path(folder).glob("*.svg")}
+    pages = [drawn[name] for name in dict.fromkeys(order["acquisition"]) if name in drawn]
+    with tempfile.TemporaryDirectory() as folder:
+        if not pages:
+            pages = [Path(folder) / "none.svg"]
+            with style.styled():
+                none = style.nothing("no acquisition has a gate with an outline")
+                saving.write_svg(none, pages[0], simulated=False)
+        Path(path).write_bytes(saving.typeset(pages, "pdf"))
 
 
 def _draw_step(axis: Axes, step: pd.DataFrame) -> None:

@@ -623,8 +623,10 @@ def draw_panels(data: pd.DataFrame, days: Sequence[int]) -> Figure:
             rows += [(kind, subject, own) for subject, own in part.groupby("subject", sort=False)]
         else:
             rows.append((kind, None, part))
-    columns = max(own["acquisition"].nunique() for _, _, own in rows)
-    columns = min(columns, 9 if over_time else 6)
+    most = max(own["acquisition"].nunique() for _, _, own in rows)
+    columns = -(-most // -(-most // (12 if over_time else 6)))
+    # Days on one line have their titles on top of the figure, else every line has its own.
+    titled = not over_time or most > columns
     lines = []
     for kind, subject, own in rows:
         names = list(dict.fromkeys(own["acquisition"]))
@@ -652,7 +654,7 @@ def draw_panels(data: pd.DataFrame, days: Sequence[int]) -> Figure:
         column_gap=gap,
         # Ticks and a label below the last row of a pair of markers; else a row's titles.
         row_gap=[
-            (0.4 if below[0] is not line[0] else 0.1) + (0 if over_time else 0.16)
+            (0.4 if below[0] is not line[0] else 0.1) + (0.16 if titled else 0)
             for line, below in pairwise(lines)
         ],
         bottom=0.36,
@@ -669,16 +671,16 @@ def draw_panels(data: pd.DataFrame, days: Sequence[int]) -> Figure:
             events = own[own["acquisition"] == names[c]]
             day = int(events["day"].iloc[0])
             colour = colours[day] if over_time else style.PATIENT
+            axis.set(xlim=ends[kind["x_marker"]], ylim=ends[kind["y_marker"]])
             _draw_quadrants(axis, events, kind, colour)
             title = day_text(day) if over_time else style.text_of(names[c], 22)
-            if r == 0 or not over_time:
+            if r == 0 or titled:
                 size = 6.3 if over_time else 5.6
                 axis.set_title(title, fontsize=size, fontweight="normal", loc="center")
             last_of_kind = r == len(lines) - 1 or lines[r + 1][0] is not kind
             style.logicle_ticks(axis.xaxis, events, labels=last_of_kind, small=True)
             style.logicle_ticks(axis.yaxis, events, labels=c == 0, small=True)
             axis.tick_params(labelsize=5, length=1.6, pad=1.2)
-            axis.set(xlim=ends[kind["x_marker"]], ylim=ends[kind["y_marker"]])
             if last_of_kind and c == (len(names) - 1) // 2:
                 axis.set_xlabel(f"{style.text_of(kind['x_marker'], 20)} (a.u.)", labelpad=2)
             if c == 0:
@@ -707,9 +709,7 @@ def _marker_limits(data: pd.DataFrame) -> dict[str, tuple[float, float]]:
 
 
 def _draw_quadrants(axis: Axes, events: pd.DataFrame, kind: dict, colour: str) -> None:
-    axis.scatter(
-        events["x"], events["y"], s=0.9, color=colour, alpha=0.55, linewidth=0, rasterized=True
-    )
+    style.dots(axis, events["x"].to_numpy(), events["y"].to_numpy(), colour, 0.95, alpha=0.55)
     for side in ("top", "right"):
         axis.spines[side].set_visible(True)
     first = events.iloc[0]

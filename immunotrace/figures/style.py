@@ -1,4 +1,4 @@
-"""The one design of all figures: sizes, colours, encodings, time strip, footer and saving.
+"""The one design of all figures: sizes, colours, encodings, time strip and footer.
 
 Sizes are for print at 178 mm, two columns of a journal. Colours are chosen for colour-blind readers:
 populations take the palette of Okabe & Ito (2008, jfly.uni-koeln.de/color), days run through viridis
@@ -6,11 +6,9 @@ with the baseline days in greys. Patient and control also differ in marker and l
 told apart without colour.
 """
 
-import logging
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.style
@@ -26,9 +24,6 @@ from matplotlib.patches import Patch, Rectangle
 from immunotrace.baseline import LAST_DAY
 from immunotrace.figures.fonts import FAMILY, printable
 from immunotrace.report.wording import leaf, number
-
-# It reports every table of every font that goes into a PDF.
-logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 WIDTH = 7.0  # inches: 178 mm
 INK, MUTED, FAINT = "#1f2933", "#6b7580", "#d9dee3"
@@ -77,7 +72,6 @@ _RC = {
     "hatch.linewidth": 0.4,
     "svg.fonttype": "path",
     "svg.hashsalt": "immunotrace",
-    "pdf.fonttype": 42,
     "path.simplify": True,
 }
 
@@ -196,7 +190,7 @@ def grid(
     top += titles
     gaps = [row_gap] * (rows - 1) if isinstance(row_gap, float | int) else list(row_gap)
     gaps = [gap + titles for gap in gaps]
-    lines = textwrap.wrap(text_of(note), 146)
+    lines = textwrap.wrap(text_of(note), 142)
     foot = 0.16 + 0.115 * len(lines)
     head = 0.25 if key else 0.04
     strip = 0.115 * lanes + 0.09 if lanes else 0.0
@@ -579,7 +573,44 @@ def logicle_ticks(axis: Axis, data: pd.DataFrame, labels: bool = True, small: bo
     return True
 
 
-# -- saving ---------------------------------------------------------------------------------------
+# -- scatter --------------------------------------------------------------------------------------
+
+
+def dots(axis: Axes, x: np.ndarray, y: np.ndarray, colour: str, points: float, alpha: float) -> None:
+    """Many dots as one image at the resolution of print, within the axes' limits.
+
+    `points` is the diameter. What matplotlib would draw, without a canvas of the whole figure for each
+    of many small panels.
+    """
+    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+    box = axis.get_position()
+    inches = axis.figure.get_size_inches() * (box.width, box.height)
+    columns, rows = np.maximum(np.round(inches * DPI).astype(int), 1)
+    radius = points / 2 * DPI / 72
+    reach = int(np.ceil(radius + 0.5))
+    across, up = (x - left) / (right - left) * columns, (y - low) / (high - low) * rows
+    near = (np.abs(across / columns - 0.5) < 0.6) & (np.abs(up / rows - 0.5) < 0.6)
+    across, up = across[near], up[near]
+    pixel_x, pixel_y = np.floor(across).astype(int), np.floor(up).astype(int)
+    clear = np.zeros((rows, columns))  # the logarithm of what each pixel lets through
+    for step_x in range(-reach, reach + 1):
+        for step_y in range(-reach, reach + 1):
+            place_x, place_y = pixel_x + step_x, pixel_y + step_y
+            far = np.hypot(place_x + 0.5 - across, place_y + 0.5 - up)
+            share = np.clip(radius + 0.5 - far, 0, 1)  # of the pixel that the dot covers
+            seen = (share > 0) & (place_x >= 0) & (place_x < columns)
+            seen &= (place_y >= 0) & (place_y < rows)
+            np.add.at(clear, (place_y[seen], place_x[seen]), np.log1p(-alpha * share[seen]))
+    image = np.empty((rows, columns, 4))
+    image[..., :3] = mpl.colors.to_rgb(colour)
+    image[..., 3] = 1 - np.exp(clear)
+    axis.imshow(
+        np.round(255 * image).astype(np.uint8), origin="lower", extent=(left, right, low, high),
+        aspect="auto", interpolation="none", zorder=1,
+    )  # fmt: skip
+
+
+# -- the mark of simulated data -------------------------------------------------------------------
 
 
 def stamp(figure: Figure) -> None:
@@ -596,23 +627,3 @@ def stamp(figure: Figure) -> None:
         color=ALERT,
         bbox=dict(boxstyle="square,pad=0.35", facecolor="white", edgecolor=ALERT, linewidth=0.5),
     )
-
-
-def save_figure(figure: Figure, stem: str | Path, simulated: bool) -> None:
-    """Write `stem`.svg, .pdf and .png of one figure, the same bytes each time.
-
-    No dates and no random identifiers; fonts are outlines in SVG and embedded TrueType in PDF. A
-    figure of simulated data is stamped.
-    """
-    if simulated:
-        stamp(figure)
-    stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    with styled():
-        figure.savefig(f"{stem}.svg", dpi=DPI, metadata={"Date": None, "Creator": "immunotrace"})
-        figure.savefig(
-            f"{stem}.pdf",
-            dpi=DPI,
-            metadata={"CreationDate": None, "Creator": "immunotrace", "Producer": None},
-        )
-        figure.savefig(f"{stem}.png", dpi=DPI, metadata={"Software": None})

@@ -1,112 +1,127 @@
-"""Run a chapter's notebook with papermill."""
+"""Run the chapters' notebooks with papermill, in the process that asks for it.
+
+A kernel for each would start Python and load pandas again; the chapters together take less time than
+one of those starts. Each has names of its own all the same, and sees nothing of the others.
+"""
 
 import contextlib
 import json
-import os
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import nbformat
+import papermill
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from immunotrace.errors import InputError
 
 
-def run_chapter(
-    template: str | Path, output: str | Path, parameters: dict, code: str | Path, failed: str | Path
+def run_chapters(
+    chapters: Mapping[str | Path, str | Path], parameters: dict, failed: str | Path
 ) -> None:
-    """Execute `template` with `parameters` in the working directory and write it to `output`.
+    """Execute each notebook template with `parameters` and write it to the path it is mapped to.
 
-    `code` is the folder that holds the package immunotrace, for the kernel to import. A notebook that
-    fails is kept, half run, as `failed`. The user's Jupyter and IPython settings are left out of it.
-    Raises InputError where a cell raised one, else RuntimeError with cell and error.
+    They run in the working directory, one after the other. One that fails is kept, half run, in the
+    folder `failed`. The user's IPython settings are left out of it.
+    Raises InputError where a cell raised one, else RuntimeError with chapter, cell and error.
     """
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
-    output, failed = Path(output), Path(failed)
-    for path in (output, failed):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        _environment(Path(scratch), Path(code)),
-        _child_messages(),
-    ):
-        try:
-            papermill.execute_notebook(
-                str(template),
-                str(failed),
-                parameters=parameters,
-                kernel_name="python3",
-                cwd=os.getcwd(),
-                progress_bar=False,
-                log_output=False,
-                start_timeout=120,
-                config=_kernel_config(Path(scratch)),
-            )
-        except PapermillExecutionError as error:
-            where = f"chapter {output.stem}, cell {error.cell_index + 1} of its notebook"
-            kept = f"The notebook is kept half run as {failed}."
-            if error.ename == "InputError":
-                raise InputError(f"{where}: {error.evalue} {kept}") from None
-            raise RuntimeError(f"{where}: {error.ename}: {error.evalue}. {kept}") from error
-    _write_without_times(failed, output)
-    failed.unlink()
+    for template, output in chapters.items():
+        _run_chapter(Path(template), Path(output), parameters, Path(failed))
 
 
-def _kernel_config(scratch: Path):
-    """Sockets in a folder of our own in place of TCP ports, which other users of the machine see.
+def _run_chapter(template: Path, output: Path, parameters: dict, failed: Path) -> None:
+    kept = failed / output.name
+    for folder in (output.parent, failed):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            str(template),
+            str(kept),
+            parameters=parameters,
+            engine_name=_HERE,
+            kernel_name="python3",
+            request_save_on_cell_execute=False,
+            progress_bar=False,
+        )
+    except PapermillExecutionError as error:
+        where = f"chapter {output.stem}, cell {error.cell_index + 1} of its notebook"
+        kept_as = f"The notebook is kept half run as {kept}."
+        if error.ename == "InputError":
+            raise InputError(f"{where}: {error.evalue} {kept_as}") from None
+        raise RuntimeError(f"{where}: {error.ename}: {error.evalue}. {kept_as}") from error
+    _write_without_times(kept, output)
+    kept.unlink()
 
-    The folder must be named: by default sockets lie in the working directory under one name, so that
-    two kernels at a time would hear each other. A socket's path has at most 107 characters.
-    """
-    from traitlets.config import Config
 
-    sockets = str(scratch / "socket")
-    if os.name == "posix" and len(sockets) < 100:
-        return Config(KernelManager={"transport": "ipc", "ip": sockets})
-    return Config()
+class _Here(Engine):
+    """Papermill's engine for cells that run in this process."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: NotebookExecutionManager, kernel_name: str, **_: object
+    ) -> None:
+        with _shell() as shell:
+            for index, cell in enumerate(nb_man.nb.cells):
+                nb_man.cell_start(cell, index)
+                if cell.cell_type == "code":
+                    _run_cell(shell, cell)
+                    if shell.failure:
+                        nb_man.cell_exception(cell, index)
+                        return
+                nb_man.cell_complete(cell, index)
+
+
+_HERE = "immunotrace"
+papermill_engines.register(_HERE, _Here)
+
+
+class _Shell(InteractiveShell):
+    """A shell that keeps the error of a cell instead of writing it to the terminal."""
+
+    failure: nbformat.NotebookNode | None = None
+
+    def _showtraceback(self, etype: type, evalue: BaseException, stb: list[str]) -> None:
+        self.failure = nbformat.v4.new_output(
+            "error", ename=etype.__name__, evalue=str(evalue), traceback=stb
+        )
 
 
 @contextlib.contextmanager
-def _child_messages():
-    """Send what the kernel's process writes to the terminal to where this process' messages go."""
-    sys.stderr.flush()
-    try:
-        target = sys.stderr.fileno()
-    except (OSError, AttributeError):
-        target = 2
-    kept = os.dup(2)
-    os.dup2(target, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+def _shell() -> Iterator[_Shell]:
+    """A shell with no names in it and without history, whose files are scratch."""
+    main = sys.modules["__main__"]
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = Config({"HistoryManager": {"enabled": False}})
+        _Shell.clear_instance()
+        try:
+            yield _Shell.instance(ipython_dir=scratch, config=settings)
+        finally:
+            _Shell.clear_instance()
+            sys.modules["__main__"] = main
 
 
-class _environment:
-    """The kernel's environment: our package, no settings of the user, scratch files in `scratch`."""
-
-    def __init__(self, scratch: Path, code: Path):
-        python_path = [str(code.resolve()), os.environ.get("PYTHONPATH", "")]
-        self.wanted = {
-            "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
-            "IPYTHONDIR": str(scratch / "ipython"),
-            "JUPYTER_CONFIG_DIR": str(scratch / "config"),
-            "JUPYTER_PATH": "",
-            "JUPYTER_DATA_DIR": str(scratch / "data"),
-            "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
-        }
-
-    def __enter__(self):
-        self.before = {name: os.environ.get(name) for name in self.wanted}
-        os.environ.update(self.wanted)
-
-    def __exit__(self, *_):
-        for name, value in self.before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def _run_cell(shell: _Shell, cell: nbformat.NotebookNode) -> None:
+    """Run a cell; what it showed, printed and raised is its output, as Jupyter would have it."""
+    with capture_output() as shown:
+        result = shell.run_cell(cell.source, store_history=True)
+    cell.execution_count = result.execution_count
+    cell.outputs = [
+        nbformat.v4.new_output("stream", name=name, text=text)
+        for name, text in (("stdout", shown.stdout), ("stderr", shown.stderr))
+        if text
+    ]
+    for rich in shown.outputs:
+        cell.outputs.append(
+            nbformat.v4.new_output("display_data", data=rich.data, metadata=rich.metadata or {})
+        )
+    if shell.failure:
+        cell.outputs.append(shell.failure)
 
 
 def _write_without_times(source: Path, target: Path) -> None:

@@ -243,10 +243,12 @@ def test_label_of_a_gate_in_the_middle_hides_no_events():
 def test_supplement_has_a_page_for_every_acquisition(tmp_path):
     tables, _ = example("full")
     for name in ("a", "b"):
+        pages = tmp_path / name
+        hierarchy.draw_pages(tables["hierarchy"], tables["populations"], pages, simulated=True)
         path = tmp_path / f"{name}.pdf"
-        hierarchy.write_supplement(tables["hierarchy"], tables["populations"], path, True)
+        hierarchy.write_supplement([pages], tables["populations"], path)
     content = (tmp_path / "a.pdf").read_bytes()
-    assert content.count(b"/Type /Page ") == tables["populations"]["acquisition"].nunique() > 4
+    assert content.count(b"/Type/Page/") == tables["populations"]["acquisition"].nunique() > 4
     assert content == (tmp_path / "b.pdf").read_bytes()
 
 

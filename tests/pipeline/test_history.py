@@ -86,9 +86,10 @@ def test_a_failed_run_keeps_the_records_and_is_explained(second):
     # As a user runs it: quiet, with the profile that the repository brings.
     failed = snakemake(folder, "--quiet", "rules", "host", "reason", *SCENARIO)
     assert failed.code != 0
-    assert "Failed: run_chapter (chapter summary)" in failed.output
-    assert "its log: logs/run_chapter/summary.log" in failed.output
+    assert "Failed: run_chapters" in failed.output
+    assert "its log: logs/run_chapters.log" in failed.output
+    assert "chapter summary, cell " in failed.output
     assert "ZeroDivisionError" in failed.output
     assert "Stopped after 0:00:" in failed.output
-    assert "rule run_chapter:" not in failed.output
+    assert "rule run_chapters:" not in failed.output
     assert sorted(path.read_bytes() for path in folder.glob("results/history/*.json")) == before

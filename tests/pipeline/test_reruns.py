@@ -28,14 +28,13 @@ def jobs(rule: str, *wildcards: str) -> set[str]:
     return {f"{rule} {values}" for values in wildcards}
 
 
-def chapters(*names: str) -> set[str]:
-    """Those chapters, that of what is new, and the report that is compiled from them."""
-    news = {"compare_runs", *jobs("run_chapter", "what_is_new")}
-    return jobs("run_chapter", *names) | news | {"compile_report", "all"}
+def counted(*batches: str) -> set[str]:
+    return jobs("quantify_batch", *batches) | jobs("draw_pages", *batches)
 
 
+REPORTED = {"compare_runs", "run_chapters", "compile_report", "all"}
 # What the report says of the case and of its raw files stands in every chapter.
-PUBLISHED = {"describe_case"} | chapters(*CHAPTERS)
+PUBLISHED = {"describe_case"} | REPORTED
 UNDRAWN = ("what_is_new", "summary", "methods")
 DRAWN = {f"draw_{group}" for group in CHAPTERS if group not in UNDRAWN} | {"draw_supplement"}
 JUDGED = {"compute_changes", "judge_claims"}
@@ -45,7 +44,7 @@ MEASURED = (
 )
 FITTED = {"fit_curves"} | JUDGED | CHANGED_FIGURES
 THRESHOLDS = jobs("place_thresholds", "MSC01 T", "MSC01 B", "HC01 T", "HC01 B")
-CODE = {"describe_software"} | chapters("methods")
+CODE = {"describe_software"} | REPORTED
 
 
 def edited(path: str, *changes: tuple[str, str]) -> Callable[[Path], None]:
@@ -141,7 +140,7 @@ CHANGES = {
         "a new day's rows and files",
         new_day,
         jobs("ingest_batch", "run10")
-        | jobs("quantify_batch", "run10")
+        | counted("run10")
         | {"read_plates", "draw_timeline"}
         | FITTED
         | MEASURED,
@@ -150,25 +149,25 @@ CHANGES = {
     "removed row": Change(
         "an FCS file, or its row",
         removed_row,
-        jobs("ingest_batch", "run6") | jobs("quantify_batch", "run6") | MEASURED,
+        jobs("ingest_batch", "run6") | counted("run6") | MEASURED,
         frozenset({"simulate_run6"}),
     ),
     "full stain of another day": Change(
         "an FCS file, or its row",
         another_file("results/simulated/run6/MSC01_T.fcs"),
-        jobs("ingest_batch", "run6") | jobs("quantify_batch", "run6") | MEASURED,
+        jobs("ingest_batch", "run6") | counted("run6") | MEASURED,
     ),
     "full stain of baseline, thresholds from FMO": Change(
         "an FCS file, or its row",
         another_file("results/simulated/run2/MSC01_T.fcs"),
-        jobs("ingest_batch", "run2") | jobs("quantify_batch", "run2") | MEASURED,
+        jobs("ingest_batch", "run2") | counted("run2") | MEASURED,
     ),
     "full stain of baseline, a threshold from its valley": Change(
         "an FMO control, or a full stain of baseline that gives a threshold (`valley`)",
         another_file("results/simulated/run2/MSC01_B.fcs"),
         jobs("ingest_batch", "run2")
         | jobs("place_thresholds", "MSC01 B")
-        | jobs("quantify_batch", *BATCHES)
+        | counted(*BATCHES)
         | MEASURED,
     ),
     "FMO control": Change(
@@ -176,7 +175,7 @@ CHANGES = {
         another_file("results/simulated/run2/MSC01_T_FMO_CCR4.fcs"),
         jobs("ingest_batch", "run2")
         | jobs("place_thresholds", "MSC01 T")
-        | jobs("quantify_batch", *BATCHES)
+        | counted(*BATCHES)
         | MEASURED,
     ),
     "plate export": Change(
@@ -187,27 +186,27 @@ CHANGES = {
     "gates": Change(
         "a file of gates",
         edited("resources/case/gates_B.yaml", ("logicle:", "# moved\nlogicle:")),
-        jobs("place_thresholds", "MSC01 B", "HC01 B") | jobs("quantify_batch", *BATCHES) | MEASURED,
+        jobs("place_thresholds", "MSC01 B", "HC01 B") | counted(*BATCHES) | MEASURED,
     ),
     "moved gate": Change(
         "a gate moved by hand",
         moved_gate,
-        jobs("quantify_batch", "run6") | MEASURED,
+        counted("run6") | MEASURED,
     ),
     "threshold": Change(
         "channels or thresholds of a panel",
         edited("resources/case/panels.yaml", ("threshold: valley}", "threshold: 500}")),
-        jobs("place_thresholds", "MSC01 B", "HC01 B") | jobs("quantify_batch", *BATCHES) | MEASURED,
+        jobs("place_thresholds", "MSC01 B", "HC01 B") | counted(*BATCHES) | MEASURED,
     ),
     "quantile of thresholds": Change(
         "`cytometry.fmo_quantile`",
         edited("config.yaml", ("fmo_quantile: 0.998", "fmo_quantile: 0.99")),
-        THRESHOLDS | jobs("quantify_batch", *BATCHES) | MEASURED,
+        THRESHOLDS | counted(*BATCHES) | MEASURED,
     ),
     "quality control": Change(
         "`cytometry.qc`",
         edited("config.yaml", ("window_z: 6", "window_z: 7")),
-        jobs("ingest_batch", *BATCHES) | THRESHOLDS | jobs("quantify_batch", *BATCHES) | MEASURED,
+        jobs("ingest_batch", *BATCHES) | THRESHOLDS | counted(*BATCHES) | MEASURED,
     ),
     "level of dose response": Change(
         "`dose_response.model`, `.weights`, `.level`",
@@ -226,27 +225,27 @@ CHANGES = {
     "claim": Change(
         "a claim",
         edited("resources/case/claims.yaml", ("statement: ", "statement: In short, ")),
-        {"judge_claims"} | chapters("summary"),
+        {"judge_claims"} | REPORTED,
     ),
     "colour": Change(
         "the style of all figures, `immunotrace/figures/style.py`",
         edited("immunotrace/figures/style.py", ("#", "# another colour\n#")),
-        DRAWN | CODE | chapters(*(name for name in CHAPTERS if name != "summary")),
+        DRAWN | jobs("draw_pages", *BATCHES) | CODE,
     ),
     "module": Change(
         "another module, here `immunotrace/plates/wells.py`",
         edited("immunotrace/plates/wells.py", ('"""', '"""Edited. ')),
-        {"read_plates", "draw_quality"} | FITTED | CODE | chapters(*CHAPTERS),
+        {"read_plates", "draw_quality"} | FITTED | CODE,
     ),
     "notebook": Change(
         "a chapter's notebook",
         edited("notebooks/t_cells.ipynb", ("# T cells", "# T cells, edited")),
-        chapters("t_cells") | CODE,
+        CODE,
     ),
     "environment": Change(
         "an environment, here `envs/figures.yaml`",
         edited("envs/figures.yaml", ("matplotlib-base =3.11", "matplotlib-base =3.12")),
-        DRAWN | chapters(*(name for name in CHAPTERS if name not in ("summary", "methods"))),
+        DRAWN | jobs("draw_pages", *BATCHES) | REPORTED,
     ),
     "order of rows": Change("the order of rows in a sheet, a comment", other_order, set()),
     "comments": Change(
@@ -326,7 +325,7 @@ def readme_table(repository: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 
 EVERY = {"ingest_batch": BATCHES, "quantify_batch": BATCHES, "place_thresholds": THRESHOLDS}
-EVERY["run_chapter"] = CHAPTERS
+EVERY["draw_pages"] = BATCHES
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "figures"))
 from example_report import chapters_of, run_in_process
 from example_tables import write_example
 
-from immunotrace.figures import FIGURES, style
+from immunotrace.figures import FIGURES, saving, style
 from immunotrace.report.compile import compile_report
 
 
@@ -20,7 +20,7 @@ def small_figure(tmp_path_factory) -> Path:
     """The stem of one figure, which stands for every figure."""
     stem = tmp_path_factory.mktemp("figure") / "small"
     with style.styled():
-        style.save_figure(style.nothing("this is a test"), stem, simulated=True)
+        saving.save_figure(style.nothing("this is a test"), stem, simulated=True)
     stem.with_suffix(".tsv").write_text("a\tb\n1\t2\n", encoding="utf-8")
     return stem
 

@@ -2,8 +2,6 @@
 
 import ast
 import json
-import os
-import subprocess
 import sys
 
 import pytest
@@ -11,7 +9,7 @@ from example_report import NOTEBOOKS
 
 from immunotrace.errors import InputError
 from immunotrace.report import CHAPTERS
-from immunotrace.report.run import run_chapter
+from immunotrace.report.run import run_chapters
 
 
 def notebook(name):
@@ -56,20 +54,15 @@ def write(path, *cells):
     )  # fmt: skip
 
 
-def run(tmp_path, repository, template, parameters=None):
-    run_chapter(
-        template,
-        tmp_path / "chapters" / "x.ipynb",
-        parameters or {},
-        code=repository,
-        failed=tmp_path / "failed" / "x.ipynb",
-    )
-    return json.loads((tmp_path / "chapters" / "x.ipynb").read_text(encoding="utf-8"))
+def run(folder, template, parameters=None):
+    output = folder / "chapters" / template.name
+    run_chapters({template: output}, parameters or {}, folder / "failed")
+    return json.loads(output.read_text(encoding="utf-8"))
 
 
-def test_chapter_runs_alone_with_its_defaults(tmp_path, repository, report, monkeypatch):
+def test_chapter_runs_alone_with_its_defaults(tmp_path, report, monkeypatch):
     monkeypatch.chdir(report("full"))
-    ran = run(tmp_path, repository, NOTEBOOKS / "summary.ipynb")
+    ran = run(tmp_path, NOTEBOOKS / "summary.ipynb")
     outputs = [output for cell in ran["cells"] for output in cell.get("outputs", [])]
     kinds = [o["data"]["application/vnd.immunotrace.block+json"]["kind"] for o in outputs]
     assert kinds[:2] == ["note", "heading"]
@@ -78,50 +71,41 @@ def test_chapter_runs_alone_with_its_defaults(tmp_path, repository, report, monk
     assert all({"text/html", "image/png"} & output["data"].keys() for output in outputs)
     # What changes from run to run is left out.
     assert ran["metadata"]["papermill"] == {"parameters": {}}
-    assert not (tmp_path / "failed" / "x.ipynb").exists()
+    assert not list((tmp_path / "failed").iterdir())
 
 
-def test_chapters_run_side_by_side(tmp_path, repository, monkeypatch):
-    # Kernels that share a socket answer each other's cells, or refuse each other's signatures.
+def test_chapters_of_one_process_see_nothing_of_each_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in "ab":
-        write(
-            tmp_path / f"{name}.ipynb", "import time\ntime.sleep(0.5)", f"print('this is {name}')"
-        )
-    code = (
-        "import sys; from immunotrace.report.run import run_chapter; n = sys.argv[1];"
-        f"run_chapter(n + '.ipynb', 'out/' + n + '.ipynb', {{}}, code={str(repository)!r},"
-        " failed='failed/' + n + '.ipynb')"
-    )
-    jobs = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, name], env={**os.environ, "PYTHONPATH": str(repository)}
-        )
-        for name in "ab"
-    ]
-    assert [job.wait(timeout=60) for job in jobs] == [0, 0]
-    for name in "ab":
-        assert f"this is {name}" in (tmp_path / "out" / f"{name}.ipynb").read_text(encoding="utf-8")
-    assert not list(tmp_path.glob("*ipc*"))
+    main = sys.modules["__main__"]
+    write(tmp_path / "a.ipynb", "left = 1\nprint('this is a')")
+    write(tmp_path / "b.ipynb", "print('left' in globals(), __name__)", "import warnings")
+    made = {tmp_path / f"{name}.ipynb": tmp_path / "out" / f"{name}.ipynb" for name in "ab"}
+    run_chapters(made, {}, tmp_path / "failed")
+    first, second = (json.loads(path.read_text(encoding="utf-8")) for path in made.values())
+    assert first["cells"][0]["outputs"][0]["text"] == ["this is a\n"]
+    assert second["cells"][0]["outputs"][0]["text"] == ["False __main__\n"]
+    assert [cell["execution_count"] for cell in second["cells"]] == [1, 2]
+    assert sys.modules["__main__"] is main
 
 
-def test_failed_notebook_is_kept_and_named(tmp_path, repository, monkeypatch):
+def test_failed_notebook_is_kept_and_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "t.ipynb", "print('so far')", "1 / 0", "print('never')")
     with pytest.raises(
-        RuntimeError, match=r"chapter x, cell 2 .*ZeroDivisionError.*failed/x\.ipynb"
+        RuntimeError, match=r"chapter t, cell 2 .*ZeroDivisionError.*failed/t\.ipynb"
     ):
-        run(tmp_path, repository, tmp_path / "t.ipynb")
-    kept = (tmp_path / "failed" / "x.ipynb").read_text(encoding="utf-8")
-    assert "so far" in kept
-    assert not (tmp_path / "chapters" / "x.ipynb").exists()
+        run(tmp_path, tmp_path / "t.ipynb")
+    kept = (tmp_path / "failed" / "t.ipynb").read_text(encoding="utf-8")
+    assert "so far\\n" in kept
+    assert "never\\n" not in kept
+    assert not (tmp_path / "chapters" / "t.ipynb").exists()
 
 
-def test_a_users_mistake_stays_one(tmp_path, repository, monkeypatch):
+def test_a_users_mistake_stays_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(
         tmp_path / "t.ipynb",
         "from immunotrace.errors import InputError\nraise InputError('no such sheet')",
     )
     with pytest.raises(InputError, match="no such sheet"):
-        run(tmp_path, repository, tmp_path / "t.ipynb")
+        run(tmp_path, tmp_path / "t.ipynb")
