@@ -23,7 +23,11 @@ def read_acquisition(row: Mapping[str, Any]) -> FcsFile:
 
     Raises InputError.
     """
-    fcs = read_fcs(row["fcs"], row.get("dataset"))
+    return with_spillover(read_fcs(row["fcs"], row.get("dataset")), row)
+
+
+def with_spillover(fcs: FcsFile, row: Mapping[str, Any]) -> FcsFile:
+    """The file with the spillover that its row names in place of its own. Raises InputError."""
     if "spillover" not in row:
         return fcs
     return replace(fcs, given_spillover=read_spillover_csv(row["spillover"]))
