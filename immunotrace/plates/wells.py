@@ -6,8 +6,8 @@ import math
 import pandas as pd
 
 from immunotrace.errors import InputError, not_read
-from immunotrace.plates.qc import outlier_flags, plate_quality
 from immunotrace.plates.grids import Grid
+from immunotrace.plates.qc import outlier_flags, plate_quality
 from immunotrace.plates.readers import read_export, sniff_format
 from immunotrace.plates.units import dose_factor
 from immunotrace.privacy import told
