@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from immunotrace.cytometry.fcs import FcsFile, find_channel
-from immunotrace.cytometry.panel import read_acquisition, write_kept
+from immunotrace.cytometry.panel import LEAVE_OUT, read_acquisition, write_kept
 from immunotrace.cytometry.placement import singlet_limits
 from immunotrace.errors import InputError, not_read
 
@@ -439,11 +439,7 @@ def ingest_batch(
         else:
             kept[row["acquisition"]] = result.keep
     if unread and settings.get("on_unreadable") != "exclude":
-        raise InputError(
-            "\n".join(map(str, unread))
-            + "\nMend such a file or take it out of the acquisitions sheet, or "
-            "go on without it: cytometry: on_unreadable: exclude. The report then names it."
-        )
+        raise InputError("\n".join([*map(str, unread), LEAVE_OUT]))
     if failed and settings.get("on_failed_qc") == "stop":
         raise InputError(
             f"{len(failed)} acquisition(s) failed quality control: {'; '.join(failed)}. Take them "

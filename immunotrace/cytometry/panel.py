@@ -12,6 +12,12 @@ from immunotrace.cytometry.fcs import FcsFile, read_fcs
 from immunotrace.cytometry.spillover import read_spillover_csv
 from immunotrace.errors import InputError
 
+# What to do about a file that cannot be read, beside mending it.
+LEAVE_OUT = (
+    "Mend such a file or take it out of the acquisitions sheet, or go on without it: cytometry: "
+    "on_unreadable: exclude. The report then names it."
+)
+
 
 def marker_channels(panel: Mapping[str, Any]) -> dict[str, str]:
     """The channel ($PnN or $PnS) of each marker of a panel."""

@@ -230,6 +230,7 @@ class _Pool:
             from immunotrace.cytometry.acquisition_qc import QC_DEFAULTS, acquisition_qc
             from immunotrace.cytometry.fcs import read_fcs
             from immunotrace.cytometry.panel import (
+                LEAVE_OUT,
                 compensated_events,
                 marker_channels,
                 with_spillover,
@@ -237,9 +238,9 @@ class _Pool:
 
             try:
                 fcs = read_fcs(row["fcs"], row.get("dataset"))
-            except InputError:
+            except InputError as error:
                 if not self.exclude_unreadable:
-                    raise
+                    raise InputError(f"{error}\n{LEAVE_OUT}") from None
                 self._files[row["acquisition"]] = None
                 return None
             fcs = with_spillover(fcs, row)
