@@ -8,7 +8,7 @@ CORES ?= all
 
 SCENARIO ?= abstract
 
-.PHONY: help report share score test lint lock clean
+.PHONY: help report share score test fault-test lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -40,6 +40,9 @@ lock: ## write the lock files anew from requirements/*.in (needs uv)
 	    $$(test $$set != run && echo "--constraints requirements/run.lock") \
 	    requirements/$$set.in --output-file requirements/$$set.lock || exit 1; \
 	done
+
+fault-test: $(VENV)/test.installed ## kill runs, fill disks, break files: does the same command go on? (5 minutes, as root)
+	@$(BIN)/python -m pytest -q -s -p no:cacheprovider tests/faults/fault_runs.py
 
 clean: ## remove everything generated, and the environment
 	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis logs benchmarks/results

@@ -1,7 +1,6 @@
 """Where a job's messages go: its log file, whose last lines the run shows where a job fails."""
 
 import contextlib
-import errno
 import logging
 import sys
 import traceback
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from immunotrace.errors import InputError
+from immunotrace.place import advice
 from immunotrace.privacy import FileNames
 
 
@@ -24,15 +24,6 @@ class _Renaming:
 
     def __getattr__(self, name: str):
         return getattr(self._file, name)
-
-
-# What the place of the results, not the analysis, is the cause of.
-_ADVICE = {
-    errno.ENOSPC: "Free space there",
-    errno.EDQUOT: "Free space there, or ask for a larger quota",
-    errno.EROFS: "Make that place writable, or run in a folder that is (--directory)",
-    errno.EACCES: "Make that place writable for you, or run in a folder that is (--directory)",
-}
 
 
 @contextlib.contextmanager
@@ -73,10 +64,4 @@ def _message(error: Exception) -> str | None:
     """What a user can do something about, in words; None where that is not known."""
     if isinstance(error, InputError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in _ADVICE:
-        where = f": {error.filename}" if error.filename else ""
-        return (
-            f"{error.strerror}{where}. {_ADVICE[error.errno]}, then give the same command again; "
-            "finished results are kept."
-        )
-    return None
+    return advice(error) if isinstance(error, OSError) else None

@@ -1,5 +1,6 @@
 # The case, checked before any job, and the functions that rules share.
 
+import logging
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -9,6 +10,7 @@ from immunotrace.dependencies import Dependencies
 from immunotrace.cytometry.thresholds import threshold_rows
 from immunotrace.errors import InputError
 from immunotrace.figures import FIGURES, LINEAGES
+from immunotrace.place import not_writable
 from immunotrace.report import CHAPTER_TABLES, CHAPTERS
 from immunotrace.single_run import mark_run, release_after_kill
 
@@ -30,6 +32,14 @@ if workflow.is_main_process:
 if workflow.is_main_process and (other_run := release_after_kill(".snakemake")):
     # Whether it is in the way is for Snakemake's lock to say: a dry run may look on.
     logger.warning(other_run)
+
+
+# Snakemake itself would end with a traceback. A dry run may look on.
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    if problem := not_writable([".", ".snakemake", "results", "logs"]):
+        # Its own log file may be what cannot be written; logging would tell so by tracebacks.
+        logging.raiseExceptions = False
+        raise WorkflowError(problem)
 
 
 wildcard_constraints:

@@ -24,7 +24,7 @@ rule ingest_batch:
         runtime=minutes,
     params:
         rows=lambda wc: read_only(batch_rows(wc.batch)),
-        settings=settings("cytometry", "qc", "on_failed_qc"),
+        settings=settings("cytometry", "qc", "on_failed_qc", "on_unreadable"),
         code=code("scripts/ingest_batch.py", "envs/cytometry.yaml"),
     script:
         "../scripts/ingest_batch.py"
@@ -51,7 +51,14 @@ rule place_thresholds:
     params:
         rows=lambda wc: rows_for_thresholds(wc),
         panel=lambda wc: gated(CASE.panels[wc.panel]),
-        settings=settings("cytometry", "fmo_quantile", "minimum_events", "median", "qc"),
+        settings=settings(
+            "cytometry",
+            "fmo_quantile",
+            "minimum_events",
+            "median",
+            "qc",
+            "on_unreadable",
+        ),
         code=code("scripts/place_thresholds.py", "envs/cytometry.yaml"),
     script:
         "../scripts/place_thresholds.py"

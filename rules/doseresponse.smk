@@ -24,6 +24,7 @@ rule read_plates:
             "dose_unit",
             "molar_mass",
             "on_failed_plate",
+            "on_unreadable",
         ),
         code=code("scripts/read_plates.py", "envs/doseresponse.yaml"),
     script:

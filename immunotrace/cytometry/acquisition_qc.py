@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from immunotrace.cytometry.fcs import FcsFile, find_channel
-from immunotrace.cytometry.panel import read_acquisition, write_kept
+from immunotrace.cytometry.panel import LEAVE_OUT, read_acquisition, write_kept
 from immunotrace.cytometry.placement import singlet_limits
-from immunotrace.errors import InputError
+from immunotrace.errors import InputError, not_read
 
 QC_DEFAULTS: dict[str, Any] = {
     "remove": ["margin", "time"],  # what is taken out besides events that are not finite
@@ -34,6 +34,17 @@ QC_DEFAULTS: dict[str, Any] = {
     "fail_below_events": 500,
 }
 
+_COUNTS = (
+    *("events", "events_kept", "not_finite", "margin_events", "margin_high", "margin_low"),
+    *("time_removed", "time_flagged", "windows", "windows_removed"),
+)
+QC_COLUMNS = (
+    *("acquisition", "events", "events_kept", "removed", "verdict", "reason", "removed_percent"),
+    *("not_finite", "margin_events", "margin_high", "margin_low", "margin_channels"),
+    *("time_removed", "time_flagged", "windows", "windows_removed", "events_per_second"),
+    *("worst_channel", "doublet_percent", "notes"),
+    *("subject", "role", "day", "panel", "staining", "batch"),
+)
 CHANNEL_COLUMNS = (
     "acquisition",
     "panel",
@@ -396,20 +407,29 @@ def ingest_batch(
 
     `rows` are rows of the acquisitions sheet, `fcs` the path of each file; `settings` is the
     configuration's `cytometry`, its `qc` may override QC_DEFAULTS. `kept_path` (NPZ) gets the
-    mask of kept events of each acquisition that did not fail. Raises InputError for a file that cannot be
-    read, and for failed ones where `on_failed_qc` is `stop`.
+    mask of kept events of each acquisition that did not fail. With `on_unreadable: exclude` a file that
+    cannot be read has a row of 0 events that says why, and fails. Raises InputError for all such files
+    otherwise, and for other failed ones where `on_failed_qc` is `stop`.
     """
     import pandas as pd
 
     from immunotrace.tables import write_tsv
 
     qc = {**QC_DEFAULTS, **settings.get("qc", {})}
-    table, kept, failed = [], {}, []
+    table, kept, failed, unread = [], {}, [], []
     channels: list[dict] = []
     windows: list[dict] = []
     for row in rows:
-        result = acquisition_qc(read_acquisition(row), qc)
         sheet = {k: row[k] for k in ("subject", "role", "day", "panel", "staining", "batch")}
+        try:
+            fcs = read_acquisition(row)
+        except InputError as error:
+            unread.append(error)
+            line = {"events": 0, "events_kept": 0, "verdict": "fail"}
+            reason = not_read(error, row["fcs"])
+            table.append({"acquisition": row["acquisition"], **line, "reason": reason, **sheet})
+            continue
+        result = acquisition_qc(fcs, qc)
         table.append({"acquisition": row["acquisition"], **result.row, **sheet})
         first = {key: row[key] for key in ("acquisition", "panel")}
         channels += [{**first, **line} for line in result.channels]
@@ -418,13 +438,16 @@ def ingest_batch(
             failed.append(f"{row['acquisition']} ({row['fcs']}): {result.row['reason']}")
         else:
             kept[row["acquisition"]] = result.keep
+    if unread and settings.get("on_unreadable") != "exclude":
+        raise InputError("\n".join([*map(str, unread), LEAVE_OUT]))
     if failed and settings.get("on_failed_qc") == "stop":
         raise InputError(
             f"{len(failed)} acquisition(s) failed quality control: {'; '.join(failed)}. Take them "
             "out of the acquisitions sheet, change cytometry: qc in the configuration, or set "
             "cytometry: on_failed_qc: exclude"
         )
-    write_tsv(pd.DataFrame(table), table_path)
+    checks = pd.DataFrame(table, columns=list(QC_COLUMNS))
+    write_tsv(checks.astype(dict.fromkeys(_COUNTS, "Int64")), table_path)
     frame = pd.DataFrame(channels, columns=list(CHANNEL_COLUMNS))
     counts = ["at_low", "at_high", "windows_flagged"]
     write_tsv(frame.astype(dict.fromkeys(counts, "Int64")), channels_path)

@@ -12,6 +12,12 @@ from immunotrace.cytometry.fcs import FcsFile, read_fcs
 from immunotrace.cytometry.spillover import read_spillover_csv
 from immunotrace.errors import InputError
 
+# What to do about a file that cannot be read, beside mending it.
+LEAVE_OUT = (
+    "Mend such a file or take it out of the acquisitions sheet, or go on without it: cytometry: "
+    "on_unreadable: exclude. The report then names it."
+)
+
 
 def marker_channels(panel: Mapping[str, Any]) -> dict[str, str]:
     """The channel ($PnN or $PnS) of each marker of a panel."""
@@ -23,7 +29,11 @@ def read_acquisition(row: Mapping[str, Any]) -> FcsFile:
 
     Raises InputError.
     """
-    fcs = read_fcs(row["fcs"], row.get("dataset"))
+    return with_spillover(read_fcs(row["fcs"], row.get("dataset")), row)
+
+
+def with_spillover(fcs: FcsFile, row: Mapping[str, Any]) -> FcsFile:
+    """The file with the spillover that its row names in place of its own. Raises InputError."""
     if "spillover" not in row:
         return fcs
     return replace(fcs, given_spillover=read_spillover_csv(row["spillover"]))

@@ -64,7 +64,7 @@ def place_thresholds(
     with its threshold. Gates moved by hand count in FMO files too, but the threshold that results is
     the one of the subject's markers, whatever gates are moved in full stains.
     Raises InputError where a marker's files are missing, all failed quality control or hold fewer
-    than `minimum_events` such events.
+    than `minimum_events` such events, and where one cannot be read unless `on_unreadable` is `exclude`.
     """
     import numpy as np
     import pandas as pd
@@ -134,6 +134,7 @@ class _Pool:
         self.rows, self.panel = rows, panel
         self.where = f"acquisitions sheet: {where}"
         self.qc = settings.get("qc", {})
+        self.exclude_unreadable = settings.get("on_unreadable") == "exclude"
         self.template = None
         self.scale = DEFAULT_LOGICLE
         if panel["gates"]["source"] == "template":
@@ -163,8 +164,9 @@ class _Pool:
         files = [found for row in rows if (found := self._file(row))]
         if not files:
             raise InputError(
-                f"{self.where}: all files with staining {staining} failed quality control: "
-                f"{', '.join(row['acquisition'] for row in rows)}"
+                f"{self.where}: all files with staining {staining} failed quality control or cannot be "
+                f"read: {', '.join(row['acquisition'] for row in rows)}. Acquire one again, or give the "
+                f"marker {marker} another `threshold` in the panels file: valley, none or a number"
             )
         parts = []
         for fcs, events in files:
@@ -217,6 +219,8 @@ class _Pool:
     def _file(self, row: Mapping[str, Any]) -> tuple | None:
         """A file and its events in the threshold populations; None where it fails quality control.
 
+        Nor is there one of a file that cannot be read and may be left out.
+
         Quality control is asked again rather than read from what the file's batch kept: thresholds
         hang on their own files alone, so no other file of these batches makes all days run again.
         """
@@ -224,13 +228,22 @@ class _Pool:
             import numpy as np
 
             from immunotrace.cytometry.acquisition_qc import QC_DEFAULTS, acquisition_qc
+            from immunotrace.cytometry.fcs import read_fcs
             from immunotrace.cytometry.panel import (
+                LEAVE_OUT,
                 compensated_events,
                 marker_channels,
-                read_acquisition,
+                with_spillover,
             )
 
-            fcs = read_acquisition(row)
+            try:
+                fcs = read_fcs(row["fcs"], row.get("dataset"))
+            except InputError as error:
+                if not self.exclude_unreadable:
+                    raise InputError(f"{error}\n{LEAVE_OUT}") from None
+                self._files[row["acquisition"]] = None
+                return None
+            fcs = with_spillover(fcs, row)
             quality = acquisition_qc(fcs, {**QC_DEFAULTS, **self.qc})
             if quality.row["verdict"] == "fail":
                 self._files[row["acquisition"]] = None

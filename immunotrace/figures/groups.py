@@ -29,7 +29,10 @@ def read_tables(paths: Mapping[str, str | Sequence[str]]) -> dict[str, pd.DataFr
     for name, files in paths.items():
         files = [files] if isinstance(files, str) else list(files)
         if files:
-            tables[name] = pd.concat([read_tsv(file) for file in files], ignore_index=True)
+            parts = [read_tsv(file) for file in files]
+            # A part without rows has no numbers either, and would make text of all others'.
+            parts = [part for part in parts if len(part)] or parts[:1]
+            tables[name] = pd.concat(parts, ignore_index=True)
     return tables
 
 

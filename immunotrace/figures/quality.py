@@ -53,9 +53,12 @@ def draw_cytometry(checks: pd.DataFrame) -> Figure:
     darkest = max(np.nanmax(rows["removed_percent"]), 10)
     for row in rows.itertuples():
         x, y = columns.index(row.column), names.index(row.row)
-        share = 0.0 if np.isnan(row.removed_percent) else row.removed_percent
+        unread = np.isnan(row.removed_percent)
+        share = 0.0 if unread else row.removed_percent
         edge = style.VERDICTS.get(row.verdict, style.MUTED) if row.verdict != "pass" else "none"
-        style.cell(axis, x, y, share / darkest, f"{share:.1f} %", colours, edge)
+        style.cell(
+            axis, x, y, share / darkest, "no events" if unread else f"{share:.1f} %", colours, edge
+        )
     axis.set_yticks(range(len(names)), [style.text_of(name, 44) for name in names], fontsize=5.8)
     axis.tick_params(length=0)
     labels = [str(c).replace("-", "−") for c in columns]

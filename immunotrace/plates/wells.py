@@ -5,7 +5,8 @@ import math
 
 import pandas as pd
 
-from immunotrace.errors import InputError
+from immunotrace.errors import InputError, not_read
+from immunotrace.plates.grids import Grid
 from immunotrace.plates.qc import outlier_flags, plate_quality
 from immunotrace.plates.readers import read_export, sniff_format
 from immunotrace.plates.units import dose_factor
@@ -26,14 +27,32 @@ def read_plates(rows: list[dict], settings: dict) -> tuple[pd.DataFrame, pd.Data
     logged), file, optionally grid, and `map`, the wells of the plate map (dicts of well, well_role
     and, for samples, dose). `settings`: `exclude_outlier_wells`, and optionally `dose_unit`, the unit
     to give all doses in, with `molar_mass` (g/mol, by drug) to go between mass and amount, and
-    `on_failed_plate` (keep, the default, exclude or stop). Wells come with `flag` (`outlier`,
+    `on_failed_plate` (keep, the default, exclude or stop) and `on_unreadable` (stop, the default, or
+    exclude: such a plate has no wells, and its row of quality control says why). Wells come with `flag` (`outlier`,
     `unreadable: ...`), `used` (whether fits use them: none of an excluded plate) and `response`, the
     percent of the plate's stimulated control after subtraction of the mean blank, for samples and
     controls. A control has the dose 0. Raises InputError.
     """
-    plates = [_plate_wells(row, settings) for row in rows]
-    quality = pd.DataFrame([plate_quality(plate) for plate in plates])
-    failed = quality["verdict"] == "fail"
+    plates, quality, unread = [], [], []
+    for row in rows:
+        try:
+            grid = _grid(row)
+        except InputError as error:
+            unread.append(error)
+            about = {key: row[key] for key in ("plate", "subject", "role", "day")}
+            quality.append({**about, "verdict": "fail", "reason": not_read(error, row["file"])})
+            continue
+        plates.append(_plate_wells(row, grid, settings))
+        quality.append(plate_quality(plates[-1]))
+    exclude_unread = settings.get("on_unreadable") == "exclude"
+    if unread and not (exclude_unread and plates):
+        advice = "Mend such a file, or take its plate out of the sheet of plates"
+        if not exclude_unread:
+            advice += ", or go on without it: dose_response: on_unreadable: exclude. The report then names it"
+        raise InputError("\n".join([*map(str, unread), f"{advice}."]))
+    quality = pd.DataFrame(quality)
+    read = quality["plate"].isin([plate["plate"].iloc[0] for plate in plates])
+    failed = read & (quality["verdict"] == "fail")
     on_failed = settings.get("on_failed_plate", "keep")
     if on_failed == "stop" and failed.any():
         named = "".join(
@@ -45,21 +64,18 @@ def read_plates(rows: list[dict], settings: dict) -> tuple[pd.DataFrame, pd.Data
             f"plates that fail quality control:{named}\nCount them again, take them out of the sheet of "
             "plates, or go on without them with dose_response: on_failed_plate: exclude"
         )
-    quality["used"] = ~failed if on_failed == "exclude" else True
-    for plate, used in zip(plates, quality["used"], strict=True):
+    quality["used"] = read & ~failed if on_failed == "exclude" else read
+    for plate, used in zip(plates, quality.loc[read, "used"], strict=True):
         plate["used"] &= used
     return pd.concat(plates, ignore_index=True)[COLUMNS], quality
 
 
-def _plate_wells(row: dict, settings: dict) -> pd.DataFrame:
+def _grid(row: dict) -> Grid:
     format = row["format"]
     if format == "auto":
         format = sniff_format(row["file"])
         log.info("%s: read as %s", row["file"], format)
     grid = read_export(row["file"], format, row.get("grid"))
-    unit = settings.get("dose_unit") or row["dose_unit"]
-    molar_mass = settings.get("molar_mass", {}).get(row["drug"])
-    factor = dose_factor(row["dose_unit"], unit, molar_mass, f"plate {row['plate']}")
     missing = [entry["well"] for entry in row["map"] if entry["well"] not in grid.wells]
     if missing:
         raise InputError(
@@ -67,6 +83,13 @@ def _plate_wells(row: dict, settings: dict) -> pd.DataFrame:
             f"{row['plate']} uses; the grid {told(grid.name)} begins at line {grid.line} and has "
             f"{len(grid.wells)} wells."
         )
+    return grid
+
+
+def _plate_wells(row: dict, grid: Grid, settings: dict) -> pd.DataFrame:
+    unit = settings.get("dose_unit") or row["dose_unit"]
+    molar_mass = settings.get("molar_mass", {}).get(row["drug"])
+    factor = dose_factor(row["dose_unit"], unit, molar_mass, f"plate {row['plate']}")
     records = []
     for entry in row["map"]:
         reading = grid.wells[entry["well"]]

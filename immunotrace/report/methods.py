@@ -62,7 +62,8 @@ def cytometry(case: dict) -> list[str]:
     settings = case["settings"]["cytometry"]
     removed = [_REMOVED[name] for name in settings["qc"]["remove"]]
     texts = [
-        "Files were read as FCS 2.0 to 3.1; a file that contradicts itself is refused. "
+        "Files were read as FCS 2.0 to 3.1; a file that contradicts itself is "
+        + ("left out. " if settings["on_unreadable"] == "exclude" else "refused. ")
         + (
             f"{wording.sentence(wording.listed(removed))} were removed; how many stands in the chapter "
             "on quality. "

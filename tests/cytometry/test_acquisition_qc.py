@@ -1,6 +1,7 @@
 """Acquisition QC on events whose faults are known."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -176,6 +177,28 @@ def test_failed_files_are_excluded_or_stop_the_run(columns, tmp_path):
     assert (kept.read_bytes(), table.read_bytes()) == first
     with pytest.raises(InputError, match=r"1 acquisition\(s\) failed .*file .*300 events are left"):
         ingest_batch(rows, SETTINGS, table, kept, *more)
+
+
+def test_an_unreadable_file_stops_the_run_or_is_left_out_by_name(columns, tmp_path):
+    rows = [_write(tmp_path, columns, name) for name in ("good", "cut", "empty")]
+    whole = Path(rows[1]["fcs"]).read_bytes()
+    Path(rows[1]["fcs"]).write_bytes(whole[: len(whole) // 2])
+    Path(rows[2]["fcs"]).write_bytes(b"")
+    table, kept = tmp_path / "qc.tsv", tmp_path / "kept.npz"
+    more = tmp_path / "channels.tsv", tmp_path / "time.tsv"
+    # Both are told at once, and what else can be done.
+    with pytest.raises(InputError, match=r"(?s)cut\.fcs: .*empty\.fcs: .*on_unreadable: exclude"):
+        ingest_batch(rows, SETTINGS, table, kept, *more)
+    ingest_batch(rows[:1], SETTINGS, table, kept, *more)
+    alone = table.read_text().splitlines()
+    ingest_batch(rows, {**SETTINGS, "on_unreadable": "exclude"}, table, kept, *more)
+    checks = read_tsv(table).set_index("acquisition")
+    assert table.read_text().splitlines()[:2] == alone
+    assert checks["verdict"].to_dict() == {"good": "pass", "cut": "fail", "empty": "fail"}
+    assert checks["events"].to_dict() == {"good": N, "cut": 0, "empty": 0}
+    assert checks.loc[["cut", "empty"], "reason"].str.startswith("cannot be read: ").all()
+    assert str(tmp_path) not in table.read_text()  # a folder may have a person's name
+    assert list(read_kept(kept)) == ["good"]
 
 
 def test_dead_cells_are_what_the_living_leave_of_their_parent(tmp_path):

@@ -1,5 +1,7 @@
 """Thresholds and tables: known numbers, flags, and errors that tell what to do."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -277,6 +279,24 @@ def test_failed_fmo_is_told(case):
     strict = {**SETTINGS, "on_failed_qc": "exclude", "qc": {"fail_below_events": 5000}}
     with pytest.raises(InputError, match="all files with staining FMO:CCR7 failed quality control"):
         run_chain(rows, panels, strict, out)
+
+
+def test_an_unreadable_fmo_control_is_left_out_while_another_is_there(case, tmp_path):
+    rows, panels, out, _ = case
+    (fmo,) = (row for row in rows if row["staining"] == "FMO:CCR7")
+    second = {**fmo, "acquisition": "second", "fcs": str(tmp_path / "second.fcs")}
+    Path(second["fcs"]).write_bytes(Path(fmo["fcs"]).read_bytes()[:3000])
+    whole = run_chain(rows, panels, SETTINGS, out)
+    with pytest.raises(InputError, match=r"second\.fcs: "):
+        run_chain([*rows, second], panels, SETTINGS, out)
+    exclude = {**SETTINGS, "on_unreadable": "exclude"}
+    found = run_chain([*rows, second], panels, exclude, out)
+    for name in ("thresholds", "populations", "markers"):
+        pd.testing.assert_frame_equal(found[name], whole[name])
+    with pytest.raises(
+        InputError, match=r"all files with staining FMO:CCR7 .* cannot be read: second"
+    ):
+        run_chain([*(r for r in rows if r is not fmo), second], panels, exclude, out)
 
 
 def test_misspelt_population_is_told(case):

@@ -700,6 +700,7 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
             "minimum_events": 100,
             "fmo_quantile": 0.998,
             "on_failed_qc": "exclude",
+            "on_unreadable": "stop",
             "qc": {"remove": ["margin", "time"], "window_z": 6},
         },
         "dose_response": {

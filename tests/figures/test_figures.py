@@ -204,6 +204,15 @@ def test_tree_of_gates_has_every_population_below_its_parent():
             assert all(name.startswith(f"{parent}/") for name in between)
 
 
+def test_a_part_without_rows_leaves_the_numbers_of_the_others(tmp_path):
+    write_tsv(pd.DataFrame({"a": pd.Series([], dtype=float)}), tmp_path / "1.tsv")
+    write_tsv(pd.DataFrame({"a": [0.5]}), tmp_path / "2.tsv")
+    empty, full = tmp_path / "1.tsv", tmp_path / "2.tsv"
+    tables = read_tables({"both": [empty, full], "none": [empty, empty]})
+    assert tables["both"]["a"].to_numpy().dtype == float
+    assert list(tables["none"].columns) == ["a"]
+
+
 def test_several_files_of_a_name_are_one_table(tmp_path):
     for place in (1, 2):
         write_tsv(pd.DataFrame({"a": [place]}), tmp_path / f"{place}.tsv")

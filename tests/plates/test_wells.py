@@ -1,6 +1,7 @@
 """Wells and quality control of plates, on plates whose truth is known."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -170,6 +171,31 @@ def test_a_failed_plate_can_stop_the_analysis(tmp_path):
         InputError, match=r"(?s)dead.csv: plate dead: Z' .*on_failed_plate: exclude"
     ):
         read_plates(failing(tmp_path), SETTINGS | {"on_failed_plate": "stop"})
+
+
+def test_an_unreadable_plate_stops_the_analysis_or_is_left_out_by_name(tmp_path):
+    rows = [sheet_row(tmp_path, make_counts(), name) for name in ("good", "cut", "empty")]
+    lines = Path(rows[1]["file"]).read_text().splitlines(keepends=True)
+    Path(rows[1]["file"]).write_text("".join(lines[: len(lines) // 2]))
+    Path(rows[2]["file"]).write_text("")
+    # Both are told at once, and what else can be done.
+    with pytest.raises(InputError, match=r"(?s)cut\.\w+: .*empty\.\w+: .*on_unreadable: exclude"):
+        read_plates(rows, SETTINGS)
+    exclude = SETTINGS | {"on_unreadable": "exclude"}
+    wells, quality = read_plates(rows, exclude)
+    alone, _ = read_plates(rows[:1], SETTINGS)
+    pd.testing.assert_frame_equal(wells, alone)
+    assert quality["verdict"].tolist()[1:] == ["fail", "fail"]
+    assert quality["used"].tolist() == [True, False, False]
+    assert quality["reason"].str.startswith("cannot be read: ").tolist() == [False, True, True]
+    assert not quality["reason"].str.contains(str(tmp_path), regex=False).any()
+    # `stop` is for plates that were read and failed.
+    _, quality = read_plates(rows, exclude | {"on_failed_plate": "stop"})
+    assert quality["used"].tolist() == [True, False, False]
+    with pytest.raises(
+        InputError, match=r"Mend such a file, or take its plate out of the sheet of plates\."
+    ):
+        read_plates(rows[1:], exclude)
 
 
 def test_every_plate_excluded_is_said(tmp_path):
