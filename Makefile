@@ -8,7 +8,7 @@ CORES ?= all
 
 SCENARIO ?= abstract
 
-.PHONY: help report share score test fault-test lint lock clean
+.PHONY: help report share score test pipeline-test fault-test lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -26,6 +26,9 @@ score: $(VENV)/run.installed ## compare the bundled case's tables with what was 
 
 test: $(VENV)/test.installed $(VENV)/axe/made ## run the tests (6 minutes or less on two cores)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
+
+pipeline-test: $(VENV)/test.installed ## whole runs: scenarios, designs, what reruns, what is new, sharing (6 minutes on two cores)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/pipeline/*_runs.py
 
 lint: $(VENV)/test.installed ## ruff, snakefmt and snakemake --lint
 	@$(BIN)/ruff check .

@@ -26,6 +26,9 @@ class Run:
 
         return read_tsv(self.folder / "results" / "tables" / f"{name}.tsv")
 
+    def verdicts(self) -> dict[str, str]:
+        return self.table("claims").set_index("claim")["verdict"].to_dict()
+
     @property
     def jobs(self) -> list[str]:
         """Every job that ran, or in a dry run would: its rule, then the values of its wildcards."""

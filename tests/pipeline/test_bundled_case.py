@@ -1,4 +1,4 @@
-"""The bundled case from nothing to the report, in its three scenarios."""
+"""The bundled case from nothing to the report. Its other scenarios: scenario_runs.py."""
 
 import json
 import re
@@ -32,21 +32,8 @@ PUBLISHED = {
 CLAIMS = ["C1", "C2", "C3", "C4", "C5", "C6"]
 
 
-def verdicts(run):
-    return run.table("claims").set_index("claim")["verdict"].to_dict()
-
-
 def test_the_abstract_pattern_supports_all_claims(abstract):
-    assert verdicts(abstract) == dict.fromkeys(CLAIMS, "supported")
-
-
-def test_no_change_supports_none_of_the_measured_claims(no_change):
-    found = verdicts(no_change)
-    assert {found[claim] for claim in CLAIMS[:5]} <= {"not_supported", "inconclusive"}
-
-
-def test_the_opposite_contradicts_all_claims(opposite):
-    assert verdicts(opposite) == dict.fromkeys(CLAIMS, "contradicted")
+    assert abstract.verdicts() == dict.fromkeys(CLAIMS, "supported")
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
