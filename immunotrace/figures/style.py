@@ -576,7 +576,9 @@ def logicle_ticks(axis: Axis, data: pd.DataFrame, labels: bool = True, small: bo
 # -- scatter --------------------------------------------------------------------------------------
 
 
-def dots(axis: Axes, x: np.ndarray, y: np.ndarray, colour: str, points: float, alpha: float) -> None:
+def dots(
+    axis: Axes, x: np.ndarray, y: np.ndarray, colour: str, points: float, alpha: float
+) -> None:
     """Many dots as one image at the resolution of print, within the axes' limits.
 
     `points` is the diameter. What matplotlib would draw, without a canvas of the whole figure for each
