@@ -495,13 +495,13 @@ def draw_densities(data: pd.DataFrame, days: Sequence[int]) -> Figure:
                 part = part[part["subject"] == subject]
             _draw_ridges(axis, part, colours if over_time else None, labels=c == 0)
             axis.set_title(titles[marker, population, subject])
-            style.logicle_axis(axis, part)
-            # What the axis is was said in the row's titles; its unit is said once a row.
-            axis.set_xlabel(axis.get_xlabel().replace("fluorescence", style.text_of(marker, 16)))
             occupied = data[(data["marker"] == marker) & (data["density"] > 0.02)]
             low, high = occupied["bin_low"].min() - 0.02, occupied["bin_high"].max() + 0.1
             # Names of acquisitions are written left of the curves, inside the panel.
             axis.set_xlim(low if over_time else low - 0.5 * (high - low), high)
+            style.logicle_axis(axis, part)
+            # What the axis is was said in the row's titles; its unit is said once a row.
+            axis.set_xlabel(axis.get_xlabel().replace("fluorescence", style.text_of(marker, 16)))
             if c == 0 and over_time:
                 axis.set_ylabel("day from the first infusion", labelpad=17)
     return made.figure
@@ -602,7 +602,7 @@ def _linear(rows: pd.DataFrame, column: str) -> pd.Series:
     out = pd.Series(np.nan, index=rows.index)
     for scale, part in rows.groupby(list(style.LOGICLE_COLUMNS)):
         out[part.index] = style.logicle_linear(part[column], *scale)
-    return out.map("{:.6g}".format).astype(float)
+    return out.map({value: float(f"{value:.6g}") for value in out.unique()})
 
 
 def _thinned(panels: pd.DataFrame) -> pd.DataFrame:

@@ -233,7 +233,7 @@ def _log_doses(axis: Axes, low: float, high: float) -> None:
     axis.set_xlim(low, high)
     ticks, labels, minor = style.log_ticks(low, high)
     axis.set_xticks(ticks, labels)
-    axis.set_xticks(minor, [""] * len(minor), minor=True)
+    style.minor_ticks(axis.xaxis, minor)
 
 
 def _half_line(axis: Axes) -> None:
@@ -365,7 +365,7 @@ def _log_values(axis: Axes, part: pd.DataFrame) -> None:
     axis.set_ylim(low, high)
     ticks, labels, minor = style.log_ticks(low, high)
     axis.set_yticks(ticks, labels)
-    axis.set_yticks(minor, [""] * len(minor), minor=True)
+    style.minor_ticks(axis.yaxis, minor)
 
 
 def _draw_ic50_course(axis: Axes, rows: pd.DataFrame, role: str, over_time: bool) -> None:
@@ -505,7 +505,7 @@ def draw_ratios(data: pd.DataFrame, level: float) -> Figure:
         axis.set(xlim=(low, high), ylim=(len(names) - 0.4, -0.6))
         ticks, labels, minor = style.log_ticks(low, high)
         axis.set_xticks(ticks, labels)
-        axis.set_xticks(minor, [""] * len(minor), minor=True)
+        style.minor_ticks(axis.xaxis, minor)
         axis.axvline(1, color=style.MUTED, linewidth=0.6)
         axis.set_title(f"{kind} IC50")
         axis.set_xlabel("ratio to baseline")

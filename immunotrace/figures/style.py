@@ -9,6 +9,7 @@ told apart without colour.
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import matplotlib as mpl
 import matplotlib.style
@@ -18,8 +19,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.lines import TICKDOWN, TICKLEFT, Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import NullLocator
 
 from immunotrace.baseline import LAST_DAY
 from immunotrace.figures.fonts import FAMILY, printable
@@ -500,11 +502,33 @@ def log_ticks(low: float, high: float) -> tuple[list[float], list[str], list[flo
     return ticks, [number(t) for t in ticks], [t for t in minor if low <= t <= high]
 
 
+def minor_ticks(axis: Axis, places: Sequence[float]) -> None:
+    """Minor ticks within the axis' limits, as marks of one line: of a tick matplotlib makes five artists."""
+    axis.set_minor_locator(NullLocator())
+    low, high = sorted(axis.get_view_interval())
+    places = [place for place in places if low <= place <= high]
+    across, none = axis.axis_name == "x", [0] * len(places)
+    axes = axis.axes
+    axes.add_artist(
+        Line2D(
+            *((places, none) if across else (none, places)),
+            transform=axes.get_xaxis_transform() if across else axes.get_yaxis_transform(),
+            linestyle="none",
+            marker=TICKDOWN if across else TICKLEFT,
+            markersize=mpl.rcParams["xtick.minor.size"],
+            markeredgewidth=mpl.rcParams["xtick.minor.width"],
+            color=MUTED,
+            clip_on=False,
+        )
+    )
+
+
 # -- the logicle scale ----------------------------------------------------------------------------
 
 LOGICLE_COLUMNS = ("logicle_t", "logicle_w", "logicle_m", "logicle_a")
 
 
+@cache
 def _logicle_scale(t: float, w: float, m: float, a: float) -> tuple[np.ndarray, np.ndarray]:
     """Linear values and their places in 0..1, rising, dense enough to go between by interpolation."""
     from scipy.optimize import brentq
@@ -544,17 +568,16 @@ def logicle_linear(places, t: float, w: float, m: float, a: float) -> np.ndarray
 
 
 def logicle_axis(axis: Axes, data: pd.DataFrame) -> None:
-    """An x axis from 0 to 1 of the logicle scale, with ticks where the data carry its parameters."""
-    axis.set_xlim(0, 1)
+    """An x axis on the logicle scale, with ticks where the data carry its parameters."""
     axis.set_xlabel("fluorescence (a.u.)", labelpad=2)
     if not logicle_ticks(axis.xaxis, data):
         axis.set_xlabel("fluorescence (logicle scale)", labelpad=3)
 
 
 def logicle_ticks(axis: Axis, data: pd.DataFrame, labels: bool = True, small: bool = False) -> bool:
-    """Ticks in linear units where the data carry the scale's parameters; whether they do.
+    """Ticks in linear units, within the limits, where the data carry the scale's parameters.
 
-    In a `small` panel there is room for few labels, and none for minor ticks.
+    Returns whether they do. In a `small` panel there is room for few labels, and none for minor ticks.
     """
     if not set(LOGICLE_COLUMNS) <= set(data) or data[list(LOGICLE_COLUMNS)].isna().any(axis=None):
         axis.set_ticks([])
@@ -566,9 +589,10 @@ def logicle_ticks(axis: Axis, data: pd.DataFrame, labels: bool = True, small: bo
     else:
         minor = [s * k * 10**p for s in (-1, 1) for p in (2, 3, 4, 5) for k in range(1, 10)]
         minor = sorted(v for v in minor if -1000 < v <= scale[0])
-        axis.set_ticks(logicle_display(np.array(minor, float), *scale), minor=True)
+        minor_ticks(axis, logicle_display(np.array(minor, float), *scale))
     places = logicle_display(np.array(list(ticks), float), *scale)
-    shown = [(x, name) for x, name in zip(places, ticks.values(), strict=True) if x <= 1]
+    low, high = axis.get_view_interval()  # a tick beyond would move them
+    shown = [(x, name) for x, name in zip(places, ticks.values(), strict=True) if low <= x <= high]
     axis.set_ticks([x for x, _ in shown], [name if labels else "" for _, name in shown])
     return True
 
