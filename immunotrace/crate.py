@@ -67,18 +67,16 @@ def describe_run(
     main |= {
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         "name": "immunotrace",
+        "conformsTo": {"@id": "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"},
         "programmingLanguage": {"@id": "#snakemake"},
         "input": _ids(formal),
         "hasPart": _ids(e for e in steps if e["@type"] == "SoftwareSourceCode"),
         "step": _ids(e for e in steps if e["@type"] == "HowToStep"),
     }
-    if commit:
-        main |= {
-            "version": commit.rstrip("+"),
-            "creativeWorkStatus": "changed since that commit"
-            if commit.endswith("+")
-            else "as committed",
-        }
+    for entity in [main, *steps]:
+        if commit and "SoftwareSourceCode" in entity["@type"]:
+            state = "changed since that commit" if commit.endswith("+") else "as committed"
+            entity |= {"version": commit.rstrip("+"), "creativeWorkStatus": state}
     agent = study.get("organisation")
     run = {
         "@id": "#run",
@@ -108,7 +106,10 @@ def describe_run(
         "@id": "ro-crate-metadata.json",
         "@type": "CreativeWork",
         "about": {"@id": "./"},
-        "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+        "conformsTo": [
+            {"@id": "https://w3id.org/ro/crate/1.1"},
+            {"@id": "https://w3id.org/workflowhub/workflow-ro-crate/1.0"},
+        ],
     }
     language = {
         "@id": "#snakemake",
@@ -150,8 +151,10 @@ def read_benchmarks(folder: str | Path) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _ids(entities: Iterable[dict]) -> list[dict]:
-    return [{"@id": entity["@id"]} for entity in entities]
+def _ids(entities: Iterable[dict]) -> dict | list[dict]:
+    """References; one alone is no list, as RO-Crate has it."""
+    found = [{"@id": entity["@id"]} for entity in entities]
+    return found[0] if len(found) == 1 else found
 
 
 def _file(place: Path, results: Path, path: Path) -> dict:
