@@ -5,11 +5,13 @@ Paths stay behind: a folder or a file may be called after a person. An input goe
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
 from immunotrace.cytometry.fcs_text import read_data_set
+from immunotrace.errors import InputError
 from immunotrace.privacy import instrument
 from immunotrace.tables import read_tsv
 
@@ -122,8 +124,12 @@ STEPS = (
         ("figures/quality_*",),
     ),
     Step(
+        "draw_pages", "figures", "draw_pages.py",
+        ("cytometry/*/populations.tsv", "cytometry/*/hierarchy.tsv"), ("cytometry/*/pages",),
+    ),
+    Step(
         "draw_supplement", "figures", "draw_supplement.py",
-        (*_tables("populations"), "cytometry/*/hierarchy.tsv"), ("report/supplement.pdf",),
+        (*_tables("populations"), "cytometry/*/pages"), ("report/supplement.pdf",),
     ),
     Step(
         "describe_case", "report", "describe_case.py",
@@ -137,7 +143,7 @@ STEPS = (
         ("report/record.json", "report/what_is_new.json"),
     ),
     Step(
-        "run_chapter", "report", "run_chapter.py",
+        "run_chapters", "report", "run_chapters.py",
         ("report/*.json", "report/software/*.json", "tables/*.tsv", "figures/*.png", "figures/*.tsv", "timeline"),
         ("report/chapters/*.ipynb",),
     ),
@@ -230,8 +236,10 @@ def _instruments(acquisitions: list[dict]) -> list[str | None]:
     for row in acquisitions:
         with open(row["fcs"], "rb") as file:
             size = Path(row["fcs"]).stat().st_size
-            data = read_data_set(file, row["fcs"], size, row.get("dataset"))
-        found.add(instrument(data.text("$CYT")))
+            # What cannot be read is told by quality control, and left out or a reason to stop there.
+            with suppress(InputError):
+                data = read_data_set(file, row["fcs"], size, row.get("dataset"))
+                found.add(instrument(data.text("$CYT")))
     return sorted(found, key=str)
 
 

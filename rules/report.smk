@@ -6,6 +6,8 @@ report: "captions/workflow.rst"
 
 localrules:
     describe_software,
+    describe_code,
+    write_crate,
 
 
 rule describe_case:
@@ -56,7 +58,7 @@ rule describe_software:
         "../envs/{environment}.yaml"
     resources:
         mem_mb=memory,
-        runtime=10,
+        runtime=minutes,
     params:
         packages=lambda wc: named_packages(wc.environment),
         code=lambda wc: code(
@@ -191,9 +193,7 @@ rule write_crate:
                 "results/report/{name}",
                 name=["report.html", "report.pdf", "record.json", "what_is_new.json"],
             ),
-            *expand(
-                "results/report/chapters/{chapter}.ipynb", chapter=AVAILABLE_CHAPTERS
-            ),
+            *CHAPTER_FILES,
             *SUPPLEMENT,
             *published_results(),
         ],
@@ -206,7 +206,7 @@ rule write_crate:
         "../envs/report.yaml"
     resources:
         mem_mb=memory,
-        runtime=10,
+        runtime=minutes,
     params:
         workflow=WORKFLOW_FILES,
         code=code("scripts/write_crate.py", "envs/report.yaml"),
