@@ -247,10 +247,7 @@ CHANGES = {
     "environment": Change(
         "an environment, here `envs/figures.yaml`",
         edited("envs/figures.yaml", ("matplotlib-base =3.11", "matplotlib-base =3.12")),
-        DRAWN
-        | jobs("draw_pages", *BATCHES)
-        | jobs("describe_software", "figures")
-        | REPORTED,
+        DRAWN | jobs("draw_pages", *BATCHES) | jobs("describe_software", "figures") | REPORTED,
     ),
     "order of rows": Change("the order of rows in a sheet, a comment", other_order, set()),
     "comments": Change(
@@ -313,7 +310,6 @@ def test_what_is_planned_is_what_runs_and_then_there_is_nothing_to_do(abstract, 
         Path("report/report.pdf"),
         Path("report/chapters/summary.ipynb"),
         Path("report/chapters/what_is_new.ipynb"),
-        Path("report/chapters/provenance.ipynb"),
         Path("report/what_is_new.json"),
         Path("report/record.json"),
         Path("ro-crate-metadata.json"),
