@@ -28,6 +28,7 @@ rule all:
         "results/report/report.html",
         "results/report/report.pdf",
         *SUPPLEMENT,
+        "results/ro-crate-metadata.json",
         # Made for the report anyway; named, so that one that was deleted is made again.
         published_results(),
 

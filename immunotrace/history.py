@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from immunotrace.errors import InputError
+from immunotrace.software import by_package
 from immunotrace.tables import read_tsv
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def run_record(
 ) -> dict:
     """The record of a run.
 
-    `case` and `software` are what `immunotrace.provenance.describe_case` and `describe_software` return,
-    `claims` those of the case, `tables` the published tables'
-    files by name, `figures` the figures as PNG.
+    `case` is what `immunotrace.provenance.describe_case` returns, `software` what
+    `immunotrace.report.tables.load_software` does, `claims` are those of the case, `tables` the published
+    tables' files by name, `figures` the figures as PNG.
     """
     frames = {name: read_tsv(path) for name, path in tables.items()}
     by_claim = {
@@ -74,7 +75,8 @@ def run_record(
         "settings": flat(case["settings"])
         | flat(case["panels"], "panels.")
         | flat(by_claim, "claims."),
-        **software,
+        "software": by_package(software["environments"]) | {"snakemake": software["snakemake"]},
+        "commit": software["commit"],
         "numbers": [
             number for name in _MEASURED if name in frames for number in _numbers(name, frames[name])
         ],

@@ -73,6 +73,33 @@ def names_of(
     return names
 
 
+# Words of makers and models of cytometers, in lower case.
+_INSTRUMENTS = set(
+    re.findall(
+        r"\w+",
+        "bd biosciences beckman coulter cytek miltenyi biotec sony sysmex partec luminex merck millipore agilent acea "
+        "thermo fisher life technologies stratedigm dvssciences fluidigm standard biotools cytof helios lsr lsrii "
+        "lsrfortessa fortessa facs facscan facscalibur facscanto facscantoii facsaria facsariaii facsariaiii "
+        "facsverse facscelesta facslyric facssymphony facsmelody facsdiscover canto cantoii aria calibur celesta "
+        "lyric symphony melody discover accuri plus attune nxt acoustic focusing cytometer flow cytoflex lx gallios "
+        "navios dxflex cyan adp moflo astrios influx macsquant vyb aurora northern lights guava easycyte cyflow "
+        "cube space novocyte quanteon penteon advanteon s1000exi s1400exi id7000 sa3800 sp6800 ii iii special order",
+    )
+)
+
+
+def instrument(text: str) -> str | None:
+    """The words of makers and models in $CYT, such as `LSRFortessa X20`; None where there are none.
+
+    Serial numbers, names of places and of owners stay behind.
+    """
+    words = dict.fromkeys(re.findall(r"[A-Za-z][A-Za-z0-9]*", text[:200]))
+    if not any(word.lower() in _INSTRUMENTS for word in words):
+        return None
+    model = re.compile(r"[A-Z]{1,2}[0-9]{1,2}")  # C6, X20
+    return " ".join(w for w in words if w.lower() in _INSTRUMENTS or model.fullmatch(w))
+
+
 # Words that name no person, in codes such as Donor_Liver.
 _COMMON = set(
     re.findall(

@@ -17,9 +17,13 @@ from immunotrace.cytometry.fcs_text import read_data_set
 from immunotrace.errors import InputError
 from immunotrace.plates.workbook import read_workbook
 
-PACKED = ("tables", "figures", "report/chapters", "crate")
-PACKED_FILES = ("report/report.html", "report/report.pdf", "report/case.json", "report/record.json")
-KINDS = (".html", ".pdf", ".svg", ".png", ".tsv", ".json", ".ipynb")
+PACKED = ("tables", "figures", "report/chapters", "report/software", "crate")
+PACKED_FILES = (
+    *("report/report.html", "report/report.pdf", "report/case.json", "report/record.json"),
+    *("report/code.json", "report/what_is_new.json", "ro-crate-metadata.json"),
+)
+PACKED_IF_THERE = ("report/supplement.pdf",)
+KINDS = (".html", ".pdf", ".svg", ".png", ".tsv", ".json", ".ipynb", ".smk", "Snakefile")
 _SEARCHED = (".html", ".svg", ".tsv", ".json", ".ipynb")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a ZIP file can tell
 
@@ -42,7 +46,7 @@ def pack_results(
     """
     results = Path(results)
     files = packed_files(results)
-    strange = [path for path in files if path.suffix not in KINDS]
+    strange = [path for path in files if (path.suffix or path.name) not in KINDS]
     if strange:
         raise InputError(
             "not packed: "
@@ -70,7 +74,8 @@ def pack_results(
 def packed_files(results: Path) -> list[Path]:
     """The files of a results folder that a pack holds, in the order of their names."""
     folders = [path for name in PACKED for path in (results / name).rglob("*") if path.is_file()]
-    return sorted([*folders, *(results / name for name in PACKED_FILES)])
+    extra = [results / name for name in PACKED_IF_THERE if (results / name).is_file()]
+    return sorted([*folders, *(results / name for name in PACKED_FILES), *extra])
 
 
 def leaks(files: Iterable[Path], private: dict[str, set[str]]) -> list[tuple[str, str, int]]:

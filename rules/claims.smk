@@ -67,6 +67,8 @@ rule judge_claims:
         ),
     log:
         "logs/judge_claims.log",
+    benchmark:
+        "logs/benchmarks/judge_claims.tsv"
     conda:
         "../envs/doseresponse.yaml"
     resources:

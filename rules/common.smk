@@ -1,6 +1,7 @@
 # The case, checked before any job, and the functions that rules share.
 
 import logging
+from importlib.metadata import version
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -13,6 +14,7 @@ from immunotrace.figures import FIGURES, LINEAGES
 from immunotrace.place import not_writable
 from immunotrace.report import CHAPTER_TABLES, CHAPTERS
 from immunotrace.single_run import mark_run, release_after_kill
+from immunotrace.validation import load_yaml
 
 ROOT = Path(workflow.basedir)
 DEPENDENCIES = Dependencies(ROOT, ("immunotrace", "simulation"))
@@ -44,6 +46,7 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
 
 wildcard_constraints:
     batch=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    environment=r"[a-z]+",
     subject=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     panel=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
@@ -243,6 +246,35 @@ def figure_options(group):
     return options
 
 
+# Those of the rules that the case has.
+ENVIRONMENTS = [
+    *(["simulation"] if CASE.simulated else []),
+    *(["cytometry"] if CASE.acquisitions else []),
+    *("doseresponse", "figures", "report"),
+]
+SOFTWARE = [
+    "results/report/code.json",
+    *expand("results/report/software/{environment}.json", environment=ENVIRONMENTS),
+]
+
+# The workflow itself, of which the crate has a copy.
+WORKFLOW_FILES = [
+    "Snakefile",
+    *sorted(f"rules/{p.name}" for p in ROOT.glob("rules/*.smk")),
+]
+
+
+def named_packages(environment):
+    """The packages that an environment's file names, by their names on PyPI."""
+    file = load_yaml(str(ROOT / f"envs/{environment}.yaml"))[0]
+    names = [
+        name.split()[0].removesuffix("-base")
+        for part in file.data["dependencies"]
+        for name in (part["pip"] if isinstance(part, dict) else [part])
+    ]
+    return sorted(set(names) - {"python", "pip"})
+
+
 SUPPLEMENT = ["results/report/supplement.pdf"] if CASE.acquisitions else []
 
 
@@ -251,12 +283,12 @@ def chapter_tables(chapters):
     names = {name for chapter in chapters for name in CHAPTER_TABLES[chapter]}
     others = {
         "timeline": CASE.timeline,
-        "software": "results/report/software.json",
         "what_is_new": "results/report/what_is_new.json",
     }
     return [
         *published(*sorted(names)).values(),
         *(path for name, path in others.items() if name in names and path),
+        *(SOFTWARE if "software" in names else []),
     ]
 
 

@@ -115,6 +115,8 @@ rule cytometry_tables:
         channels="results/tables/cytometry_qc_channels.tsv",
     log:
         "logs/cytometry_tables.log",
+    benchmark:
+        "logs/benchmarks/cytometry_tables.tsv"
     conda:
         "../envs/cytometry.yaml"
     resources:

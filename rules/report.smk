@@ -6,6 +6,8 @@ report: "captions/workflow.rst"
 
 localrules:
     describe_software,
+    describe_code,
+    write_crate,
 
 
 rule describe_case:
@@ -21,6 +23,8 @@ rule describe_case:
         "results/report/case.json",
     log:
         "logs/describe_case.log",
+    benchmark:
+        "logs/benchmarks/describe_case.tsv"
     conda:
         "../envs/report.yaml"
     resources:
@@ -35,34 +39,62 @@ rule describe_case:
             "acquisitions": CASE.acquisitions,
             "plates": CASE.plates,
             "has_claims": bool(CASE.claims),
+            "environments": ENVIRONMENTS,
         },
         code=code("scripts/describe_case.py", "envs/report.yaml"),
     script:
         "../scripts/describe_case.py"
 
 
-# The commit that the report names is that of the code, all of it, when it last changed.
+# Each environment tells what it holds; under pip they are one, under conda they may differ.
 rule describe_software:
     output:
-        "results/report/software.json",
+        "results/report/software/{environment}.json",
     log:
-        "logs/describe_software.log",
+        "logs/describe_software/{environment}.log",
+    benchmark:
+        "logs/benchmarks/describe_software/{environment}.tsv"
+    conda:
+        "../envs/{environment}.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
+    params:
+        packages=lambda wc: named_packages(wc.environment),
+        code=lambda wc: code(
+            "scripts/describe_software.py",
+            f"envs/{wc.environment}.yaml",
+            "requirements/run.lock",
+        ),
+    script:
+        "../scripts/describe_software.py"
+
+
+# The commit that the report names is that of the code, all of it, when it last changed.
+rule describe_code:
+    output:
+        "results/report/code.json",
+    log:
+        "logs/describe_code.log",
+    benchmark:
+        "logs/benchmarks/describe_code.tsv"
     conda:
         "../envs/report.yaml"
     resources:
         mem_mb=memory,
         runtime=minutes,
     params:
+        snakemake=version("snakemake"),
         code=code(*code_files(), "envs/report.yaml"),
     script:
-        "../scripts/describe_software.py"
+        "../scripts/describe_code.py"
 
 
 # Earlier runs' records are no input: a run adds its own, and must not make itself go again.
 rule compare_runs:
     input:
         case="results/report/case.json",
-        software="results/report/software.json",
+        software=SOFTWARE,
         tables=[*published(*RECORDED_TABLES).values()],
         figures=figure_files(AVAILABLE_CHAPTERS, "png"),
     output:
@@ -70,6 +102,8 @@ rule compare_runs:
         news="results/report/what_is_new.json",
     log:
         "logs/compare_runs.log",
+    benchmark:
+        "logs/benchmarks/compare_runs.tsv"
     conda:
         "../envs/report.yaml"
     resources:
@@ -149,9 +183,41 @@ rule compile_report:
         "../scripts/compile_report.py"
 
 
+# The crate is the record of a run, with the time that each job took: bytes of its own in every run.
+rule write_crate:
+    input:
+        case="results/report/case.json",
+        software=SOFTWARE,
+        results=[
+            *expand(
+                "results/report/{name}",
+                name=["report.html", "report.pdf", "record.json", "what_is_new.json"],
+            ),
+            *CHAPTER_FILES,
+            *SUPPLEMENT,
+            *published_results(),
+        ],
+    output:
+        metadata="results/ro-crate-metadata.json",
+        workflow=[f"results/crate/{name}" for name in WORKFLOW_FILES],
+    log:
+        "logs/write_crate.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
+    params:
+        workflow=WORKFLOW_FILES,
+        code=code("scripts/write_crate.py", "envs/report.yaml"),
+    script:
+        "../scripts/write_crate.py"
+
+
 rule pack_results:
     input:
         report=["results/report/report.html", "results/report/report.pdf"],
+        crate="results/ro-crate-metadata.json",
         raw=[row["fcs"] for row in CASE.acquisitions]
         + [row["file"] for row in CASE.plates],
     output:

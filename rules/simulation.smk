@@ -71,6 +71,8 @@ if CASE.simulated:
             truth="results/simulated/truth/timeline.json",
         log:
             "logs/simulate_timeline.log",
+        benchmark:
+            "logs/benchmarks/simulate_timeline.tsv"
         conda:
             "../envs/simulation.yaml"
         resources:

@@ -8,9 +8,10 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from pathlib import Path
 
     from immunotrace import history
+    from immunotrace.report.tables import load_software
 
     case = json.loads(Path(snakemake.input.case).read_text(encoding="utf-8"))
-    software = json.loads(Path(snakemake.input.software).read_text(encoding="utf-8"))
+    software = load_software(Path(snakemake.input.case).parent.parent, case)
     tables = {Path(path).stem: path for path in snakemake.input.tables}
     record = history.run_record(
         case, software, snakemake.params.claims, tables, snakemake.input.figures

@@ -18,6 +18,9 @@ def results(tmp_path, monkeypatch):
         "report/report.pdf": "%PDF",
         "report/case.json": json.dumps({"title": "case P01"}),
         "report/record.json": "{}",
+        "report/code.json": "{}",
+        "report/what_is_new.json": "{}",
+        "ro-crate-metadata.json": "{}",
         "tables/wells.tsv": "plate\tvalue\nP01\t100\n",
         "figures/f.svg": "<svg><!-- Fraction --></svg>",
     }.items():

@@ -11,7 +11,11 @@ CHAPTER_TABLES: dict[str, tuple[str, ...]] = {
     "b_cells": ("populations", "markers", "changes"),
     "steroid_sensitivity": ("wells", "curves", "contrasts", "changes"),
     "quality": ("cytometry_qc", "cytometry_qc_channels", "populations", "wells", "plate_qc"),
-    "methods": ("populations", "curves", "software"),
+    "methods": ("populations", "curves"),
+    "provenance": (
+        *("populations", "markers", "cytometry_qc", "plate_qc", "curves", "claims"),
+        "software",
+    ),
 }
 """The chapters in the order of the report, and the tables that each reads besides its figures."""
 

@@ -21,6 +21,10 @@ _REMOVED = {
     "margin": "events at the end of a channel's range",
     "time": "stretches of time with deviating signal or flow",
 }
+_BY_HAND = {
+    "spillover": "{count} got a spillover matrix of their own in place of the one stored.",
+    "moved gate": "{count} of gates moved by hand replaced the gates that were placed or imported.",
+}
 _MODELS = {
     "three_parameter": "a three-parameter logistic curve (bottom at 0; top, slope and midpoint free)",
     "four_parameter": "a four-parameter logistic curve (top, bottom, slope and midpoint free)",
@@ -29,38 +33,81 @@ _MODELS = {
     "weibull2": "a Weibull curve of type 2 (top, bottom, slope and position free)",
 }
 
-_CYTOMETRY_REFERENCES = (
-    "Spidlen et al. 2010, Cytometry A 77:97: FCS 3.1.",
-    "Spidlen et al. 2015, Cytometry A 87:683: Gating-ML 2.0.",
-    "Moore and Parks 2012, Cytometry A 81:273: the logicle scale.",
-    "Wilson 1927, J Am Stat Assoc 22:209: the interval of a fraction.",
-)
-_PLATE_REFERENCES = (
-    "Sebaugh 2011, Pharm Stat 10:128: relative and absolute IC50, and when to report which.",
-    "Zhang et al. 1999, J Biomol Screen 4:67: Z'.",
-)
-_CHANGE_REFERENCES = (
-    "Fraser and Harris 1989, Crit Rev Clin Lab Sci 27:409: reference change value.",
-)
-_BUNDLED_REFERENCES = (
-    "Taddio et al. 2015, World J Gastroenterol 21:4379: the case on whose abstract the simulation is modelled.",
-)
+_FAILED_PLATES = {
+    "keep": "is named in the chapter on quality and used all the same",
+    "exclude": "is left out: no curve is fitted to it",
+    "stop": "stops the analysis",
+}
 
 
 def references(case: dict) -> list[str]:
     """The sources of the methods that were used."""
-    return [
-        *(_CYTOMETRY_REFERENCES if case["has_cytometry"] else ()),
-        *(_PLATE_REFERENCES if case["has_plates"] else ()),
-        *_CHANGE_REFERENCES,
-        *(_BUNDLED_REFERENCES if case["simulated"] else ()),
+    settings = case["settings"]
+    found = ["Mölder et al. 2021, F1000Research 10:33: Snakemake."]
+    if case["has_cytometry"]:
+        panels = list(case["panels"].values())
+        placed = any(panel["gates"]["source"] == "template" for panel in panels)
+        fmo = any(m.get("threshold") == "fmo" for p in panels for m in p["markers"].values())
+        compensated = any(panel.get("compensation", "fcs") != "none" for panel in panels)
+        found += [
+            "Spidlen et al. 2010, Cytometry A 77:97: FCS 3.1.",
+            "Spidlen et al. 2015, Cytometry A 87:683: Gating-ML 2.0.",
+            "Moore and Parks 2012, Cytometry A 81:273: the logicle scale.",
+            "White et al. 2021, Front Immunol 12:768541: FlowKit, for gates that our own engine does not cover.",
+            *(["Bagwell and Adams 1993, Ann N Y Acad Sci 677:167: compensation."] if compensated else []),
+            *(
+                ["Emmaneel et al. 2022, Cytometry A 101:325: PeacoQC, whose ideas quality control follows."]
+                if settings["cytometry"]["qc"]["remove"]
+                else []
+            ),
+            *(
+                ["Lo, Brinkman and Gottardo 2008, Cytometry A 73:321: flowClust, after which a template's quadrants are placed."]
+                if placed
+                else []
+            ),
+            *(["Maecker and Trotter 2006, Cytometry A 69:1037: FMO controls."] if fmo else []),
+            "Wilson 1927, J Am Stat Assoc 22:209: the interval of a fraction.",
+            "Darrah et al. 2007, Nat Med 13:843: integrated MFI.",
+        ]  # fmt: skip
+    if case["has_plates"]:
+        dose = settings["dose_response"]
+        found += [
+            "Sebaugh 2011, Pharm Stat 10:128: relative and absolute IC50, and when to report which.",
+            "Sebaugh and McCray 2003, Pharm Stat 2:167: the bends of a curve.",
+            "Bates and Watts 1988, Nonlinear Regression Analysis and Its Applications: profile likelihood.",
+            "Hurvich and Tsai 1989, Biometrika 76:297: AICc.",
+            "Zhang et al. 1999, J Biomol Screen 4:67: Z'.",
+            *(
+                ["Carroll and Ruppert 1988, Transformation and Weighting in Regression: relative weights."]
+                if dose["weights"] == "relative"
+                else []
+            ),
+            *(
+                [
+                    "Beaton and Tukey 1974, Technometrics 16:147: the bisquare.",
+                    "Street, Carroll and Ruppert 1988, Am Stat 42:152: its standard errors.",
+                ]
+                if dose["robust"]
+                else []
+            ),
+        ]  # fmt: skip
+    found += [
+        "Fraser and Harris 1989, Crit Rev Clin Lab Sci 27:409: reference change value.",
+        "Fokkema et al. 2006, Clin Chem 52:1602: the same on the log scale.",
+        "Satterthwaite 1946, Biometrics 2:110: degrees of freedom of a sum of variances.",
     ]
+    if case["simulated"]:
+        found.append(
+            "Taddio et al. 2015, World J Gastroenterol 21:4379: the case on whose abstract the simulation is modelled."
+        )
+    return found
 
 
 def cytometry(case: dict) -> list[str]:
     """Paragraphs on the flow cytometry."""
     settings = case["settings"]["cytometry"]
-    removed = [_REMOVED[name] for name in settings["qc"]["remove"]]
+    qc = settings["qc"]
+    removed = [_REMOVED[name] for name in qc["remove"]]
     texts = [
         "Files were read as FCS 2.0 to 3.1; a file that contradicts itself is "
         + ("left out. " if settings["on_unreadable"] == "exclude" else "refused. ")
@@ -70,8 +117,17 @@ def cytometry(case: dict) -> list[str]:
             if removed
             else "No events were removed but those that are not finite. "
         )
-        + "A file that fails quality control "
+        + f"A stretch of time departs from a robust z of {qc['window_z']:g}. A file gets a warning with more than "
+        f"{qc['warn_removed_percent']:g} % of its events removed or {qc['warn_doublet_percent']:g} % doublets, and "
+        f"fails with more than {qc['fail_removed_percent']:g} % removed or fewer than "
+        f"{wording.things(qc['fail_below_events'], 'event')}. A file that fails quality control "
         + ("stops the analysis." if settings["on_failed_qc"] == "stop" else "is left out.")
+    ]
+    own = {kind: sum(entry["kind"] == kind for entry in case["inputs"]) for kind in _BY_HAND}
+    texts += [
+        _BY_HAND[kind].format(count=wording.sentence(wording.things(number, "file")))
+        for kind, number in own.items()
+        if number
     ]
     for name, panel in case["panels"].items():
         gates = _GATES[panel["gates"]["source"]].format(file=PurePath(panel["gates"]["file"]).name)
@@ -86,7 +142,8 @@ def cytometry(case: dict) -> list[str]:
             )
     quantile = wording.percent(settings["fmo_quantile"])
     thresholds = {
-        "fmo": f"lies at the {quantile} quantile of the subject's FMO controls, one value for all days",
+        "fmo": f"lies at the {quantile} quantile of the subject's FMO controls, one value for all days; FMO "
+        f"controls with fewer than {wording.count(round(5 / (1 - settings['fmo_quantile'])))} events are flagged",
         "valley": "lies in the valley between the negative and the positive peak",
         "number": "is the number given in the panels file, on the linear compensated scale",
     }
@@ -95,7 +152,9 @@ def cytometry(case: dict) -> list[str]:
             texts.append(f"The threshold of {wording.listed(by_rule[rule])} {text}.")
     texts.append(
         "Fractions have Wilson 95 % intervals. Medians are of linear intensities, of all cells "
-        "and of the positive ones. Populations with fewer than "
+        "and of the positive ones; of an even number of cells the median is "
+        + ("the lower of" if settings["median"] == "lower" else "the mean of")
+        + " the middle two. Populations with fewer than "
         f"{wording.things(settings['minimum_events'], 'event')} are flagged."
     )
     return texts
@@ -123,7 +182,19 @@ def dose_response(case: dict) -> list[str]:
     if settings["robust"]:
         squares += ", wells far from the curve bounded by Tukey's bisquare,"
     outliers = "left out of" if settings["exclude_outlier_wells"] else "flagged and kept in"
+    masses = wording.listed(
+        f"{drug} {mass:g} g/mol" for drug, mass in sorted(settings.get("molar_mass", {}).items())
+    )
+    converted = (
+        f"Doses were converted to {settings['dose_unit']}"
+        + (f" (molar mass: {masses})" if masses else "")
+        + ". "
+        if "dose_unit" in settings
+        else ""
+    )
+    unread = "is left out" if settings["on_unreadable"] == "exclude" else "stops the analysis"
     return [
+        f"An export that cannot be read {unread}. A plate that fails quality control {_FAILED_PLATES[settings['on_failed_plate']]}. {converted}"
         "Counts were turned into percent of the stimulated control without drug, after subtraction of the "
         f"blank. To the wells of each plate {_MODELS[model]} was fitted by {squares} on log "
         f"dose; outlier wells were {outliers} the fits.",

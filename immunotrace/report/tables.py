@@ -12,9 +12,17 @@ def load_case(path: str | Path) -> dict:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def load_software(results: str | Path) -> dict:
-    """The `commit` of the code and the versions of its `software`."""
-    return json.loads((Path(results) / "report" / "software.json").read_text(encoding="utf-8"))
+def load_software(results: str | Path, case: dict) -> dict:
+    """The `commit` of the code, the version of `snakemake`, and of each of the case's `environments` the versions
+    of its packages."""
+
+    def read(name: str) -> dict:
+        path = Path(results) / "report" / f"{name}.json"
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    return read("code") | {
+        "environments": {name: read(f"software/{name}") for name in case["environments"]}
+    }
 
 
 def load_table(results: str | Path, name: str) -> pd.DataFrame:

@@ -41,10 +41,12 @@ def files_by_environment(repository: Path) -> dict[str, list[Path]]:
     files: dict[str, set[Path]] = {}
     for path in (repository / "rules").glob("*.smk"):
         for rule in re.split(r"^\s*rule\b.*:$", path.read_text(), flags=re.MULTILINE)[1:]:
-            (environment,) = re.findall(r'conda:\s+"../envs/(\w+)\.yaml"', rule)
-            run = files.setdefault(environment, set())
-            for script in re.findall(r'script:\s+"../(scripts/\w+\.py)"', rule):
-                run.add(repository / script)
-            if ".ipynb" in rule and "notebooks" in rule:
-                run.update((repository / "notebooks").glob("*.ipynb"))
+            (named,) = re.findall(r'conda:\s+"../envs/([\w{}]+)\.yaml"', rule)
+            every = [path.stem for path in (repository / "envs").glob("*.yaml")]
+            for environment in every if named == "{environment}" else [named]:
+                run = files.setdefault(environment, set())
+                for script in re.findall(r'script:\s+"../(scripts/\w+\.py)"', rule):
+                    run.add(repository / script)
+                if ".ipynb" in rule and "notebooks" in rule:
+                    run.update((repository / "notebooks").glob("*.ipynb"))
     return {name: sorted(run) for name, run in files.items()}

@@ -48,7 +48,7 @@ def test_environments_are_of_one_kind(repository):
 def test_every_environment_and_script_is_used(repository):
     used = files_by_environment(repository)
     assert set(used) == set(read_environments(repository))
-    files = [path for files in used.values() for path in files]
+    files = {path for files in used.values() for path in files}
     assert sorted(files) == sorted(
         [*(repository / "scripts").glob("*.py"), *(repository / "notebooks").glob("*.ipynb")]
     )

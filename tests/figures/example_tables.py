@@ -698,10 +698,18 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
         **({"timeline": "timeline.tsv"} if "timeline" in tables else {}),
         "cytometry": {
             "minimum_events": 100,
+            "median": "midpoint",
             "fmo_quantile": 0.998,
             "on_failed_qc": "exclude",
             "on_unreadable": "stop",
-            "qc": {"remove": ["margin", "time"], "window_z": 6},
+            "qc": {
+                "remove": ["margin", "time"],
+                "window_z": 6,
+                "warn_removed_percent": 5,
+                "fail_removed_percent": 40,
+                "warn_doublet_percent": 15,
+                "fail_below_events": 500,
+            },
         },
         "dose_response": {
             "model": "four_parameter",
@@ -710,6 +718,7 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
             "exclude_outlier_wells": False,
             "robust": False,
             "on_failed_plate": "keep",
+            "on_unreadable": "stop",
         },
         "longitudinal": {"level": 0.95},
     }
@@ -736,16 +745,27 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
                 "bytes": 1680000 + i,
                 "sha256": f"{i:064x}",
                 "name": f"MSC01_run{i}_T",
+                "subject": "MSC01",
+                "day": day,
+                "panel": "T",
+                "staining": "full",
+                "batch": f"run{i}",
             }
-            for i in range(1, 10)
+            for i, day in zip(range(1, 10), [*DAYS] * 9, strict=False)
         ],
+        "instruments": [TRICKY if texts else "LSRFortessa X20"],
+        "environments": sorted(SOFTWARE["environments"]),
     }
     return tables, case
 
 
 SOFTWARE = {
-    "software": {"python": "3.11.2", "pandas": "3.1.1", "flowkit": "1.3.0"},
     "commit": "0123456789abcdef0123456789abcdef01234567",
+    "snakemake": "9.27.1",
+    "environments": {
+        "cytometry": {"python": "3.11.2", "pandas": "3.1.1", "flowkit": "1.3.0"},
+        "report": {"python": "3.13.1", "pandas": "3.1.1", "typst": "0.15.2"},
+    },
 }
 
 
@@ -776,7 +796,12 @@ def write_example(folder: Path, kind: str = "full", texts: bool = False) -> dict
     path = Path(folder) / "results/report/case.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(case, ensure_ascii=False, indent=1), encoding="utf-8")
-    path.with_name("software.json").write_text(json.dumps(SOFTWARE), encoding="utf-8")
+    for environment, packages in SOFTWARE["environments"].items():
+        held = path.parent / "software" / f"{environment}.json"
+        held.parent.mkdir(exist_ok=True)
+        held.write_text(json.dumps(packages), encoding="utf-8")
+    code = {key: SOFTWARE[key] for key in ("commit", "snakemake")}
+    path.with_name("code.json").write_text(json.dumps(code), encoding="utf-8")
     published = (Path(folder) / "results/tables").glob("*.tsv")
     record = run_record(case, SOFTWARE, CLAIMS, {table.stem: table for table in published}, [])
     news = what_is_new(record, [])

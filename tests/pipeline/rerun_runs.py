@@ -21,7 +21,9 @@ CHAPTERS = [
     "steroid_sensitivity",
     "quality",
     "methods",
+    "provenance",
 ]
+ENVIRONMENTS = ["cytometry", "doseresponse", "figures", "report", "simulation"]
 
 
 def jobs(rule: str, *wildcards: str) -> set[str]:
@@ -32,10 +34,10 @@ def counted(*batches: str) -> set[str]:
     return jobs("quantify_batch", *batches) | jobs("draw_pages", *batches)
 
 
-REPORTED = {"compare_runs", "run_chapters", "compile_report", "all"}
+REPORTED = {"compare_runs", "run_chapters", "compile_report", "write_crate", "all"}
 # What the report says of the case and of its raw files stands in every chapter.
 PUBLISHED = {"describe_case"} | REPORTED
-UNDRAWN = ("what_is_new", "summary", "methods")
+UNDRAWN = ("what_is_new", "summary", "methods", "provenance")
 DRAWN = {f"draw_{group}" for group in CHAPTERS if group not in UNDRAWN} | {"draw_supplement"}
 JUDGED = {"compute_changes", "judge_claims"}
 CHANGED_FIGURES = DRAWN - {"draw_timeline", "draw_quality", "draw_supplement"}
@@ -44,7 +46,7 @@ MEASURED = (
 )
 FITTED = {"fit_curves"} | JUDGED | CHANGED_FIGURES
 THRESHOLDS = jobs("place_thresholds", "MSC01 T", "MSC01 B", "HC01 T", "HC01 B")
-CODE = {"describe_software"} | REPORTED
+CODE = {"describe_code"} | REPORTED
 
 
 def edited(path: str, *changes: tuple[str, str]) -> Callable[[Path], None]:
@@ -245,7 +247,7 @@ CHANGES = {
     "environment": Change(
         "an environment, here `envs/figures.yaml`",
         edited("envs/figures.yaml", ("matplotlib-base =3.11", "matplotlib-base =3.12")),
-        DRAWN | jobs("draw_pages", *BATCHES) | REPORTED,
+        DRAWN | jobs("draw_pages", *BATCHES) | jobs("describe_software", "figures") | REPORTED,
     ),
     "order of rows": Change("the order of rows in a sheet, a comment", other_order, set()),
     "comments": Change(
@@ -310,6 +312,7 @@ def test_what_is_planned_is_what_runs_and_then_there_is_nothing_to_do(abstract, 
         Path("report/chapters/what_is_new.ipynb"),
         Path("report/what_is_new.json"),
         Path("report/record.json"),
+        Path("ro-crate-metadata.json"),
     }
     assert differ == report | {Path("tables/claims.tsv")}
     assert snakemake(folder, "-n").jobs == []
@@ -326,6 +329,7 @@ def readme_table(repository: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 EVERY = {"ingest_batch": BATCHES, "quantify_batch": BATCHES, "place_thresholds": THRESHOLDS}
 EVERY["draw_pages"] = BATCHES
+EVERY["describe_software"] = ENVIRONMENTS
 
 
 @pytest.mark.parametrize("name", CHANGES)

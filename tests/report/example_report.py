@@ -22,6 +22,7 @@ def chapters_of(case: dict) -> list[str]:
         "steroid_sensitivity": case["has_plates"],
         "quality": True,
         "methods": True,
+        "provenance": True,
     }
     return [name for name in CHAPTERS if wanted[name]]
 

@@ -1,0 +1,214 @@
+"""Methods, checklists and the provenance chapter say what was done, and what is missing."""
+
+import copy
+
+import pytest
+from example_tables import example
+from hypothesis import given
+from hypothesis import strategies as st
+
+from immunotrace.privacy import instrument
+from immunotrace.report import checklists, methods, origins
+from immunotrace.validation import load_schema, schema_problems, with_defaults
+
+DAYS = 3
+
+
+def configured(settings: dict) -> dict:
+    """The example's case with all settings that there are."""
+    case = example("full")[1]
+    case["settings"] |= settings
+    return case
+
+
+def leaves(schema: dict, path: tuple = ()):
+    for key, part in schema.get("properties", {}).items():
+        if part.get("type") == "object" and "properties" in part:
+            yield from leaves(part, (*path, key))
+        else:
+            yield (*path, key), part
+
+
+def another(part: dict, value):
+    """A valid value of a setting that is not the one it has."""
+    if "enum" in part:
+        return next(v for v in part["enum"] if v != value)
+    if part["type"] == "boolean":
+        return not value
+    if part["type"] == "array":
+        return value[:1] + ["another part"] if "enum" not in part["items"] else value[:1]
+    if part["type"] == "object":
+        if "propertyNames" in part:
+            return {"percent_positive": {"cv": 0.1, "source": "Doe 2001"}}
+        return {"methylprednisolone": 374.47}
+    top = part.get("exclusiveMaximum", part.get("maximum"))
+    return value + 1 if top is None or value + 1 < top else value - 0.01
+
+
+SECTIONS = ("cytometry", "dose_response", "longitudinal")
+LEAVES = [
+    ((section, *path), part)
+    for section in SECTIONS
+    for path, part in leaves(load_schema("config")["properties"][section])
+]
+
+
+def written(case: dict) -> str:
+    parts = [*methods.cytometry(case), *methods.dose_response(case), *methods.change(case, DAYS)]
+    return "\n".join(parts)
+
+
+@pytest.mark.parametrize(("path", "part"), LEAVES, ids=[".".join(path) for path, _ in LEAVES])
+def test_no_setting_changes_without_a_word_in_the_methods(path, part):
+    """A new key that the text passes over fails here."""
+    defaults = with_defaults({name: {} for name in SECTIONS}, load_schema("config"))
+    settings = {name: defaults[name] for name in SECTIONS}
+    settings["dose_response"]["dose_unit"] = "nM"  # without it the molar masses are not used
+    changed = copy.deepcopy(settings)
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = another(part, place.get(path[-1]))
+    assert not schema_problems(place[path[-1]], part, str)
+    assert written(configured(settings)) != written(configured(changed))
+
+
+def test_references_are_those_of_what_was_used():
+    case = configured({})
+    plain = " ".join(methods.references(case))
+    assert "bisquare" not in plain
+    assert "FMO controls" in plain
+    case["settings"]["dose_response"]["robust"] = True
+    assert "bisquare" in " ".join(methods.references(case))
+    assert "IC50" not in " ".join(methods.references(example("one_day")[1]))
+    assert "FCS 3.1" not in " ".join(methods.references(example("plates_only")[1]))
+    assert "Taddio" not in " ".join(methods.references(example("no_control")[1]))
+
+
+def status(rows, item):
+    return rows.set_index("item").loc[item, "status"]
+
+
+def test_what_miflowcyt_asks_is_called_given_or_not():
+    tables, case = example("full")
+    rows = checklists.miflowcyt(case, tables["populations"], tables["cytometry_qc"])
+    for item in (
+        "Purpose",
+        "Organisation",
+        "Contact",
+        "Material and source",
+        "Clone",
+        "List-mode files",
+    ):
+        assert status(rows, item) == "not given", item
+    for item in ("Variables", "Detector", "Model", "Compensation", "Gates and percent inside"):
+        assert status(rows, item) == "given", item
+    assert "LSRFortessa X20" in rows.set_index("item").loc["Model", "text"]
+    panel = next(iter(case["panels"].values()))
+    marker = next(iter(panel["markers"]))
+    panel["markers"][marker]["clone"] = "L291H4"
+    case["settings"]["study"] = {
+        "purpose": "to see",
+        "keywords": ["MSC", "Crohn"],
+        "contact": "a lab",
+    }
+    rows = checklists.miflowcyt(case, tables["populations"], tables["cytometry_qc"])
+    assert status(rows, "Clone") == "in part"
+    clone = rows.set_index("item").loc["Clone", "text"]
+    assert (
+        f"{marker} ({next(iter(case['panels']))}): L291H4; add clone to panels.yaml for " in clone
+    )
+    assert rows.set_index("item").loc["Keywords", "text"] == "MSC, Crohn"
+    assert status(rows, "Contact") == "given"
+
+
+def test_what_care_asks_is_called_given_or_not():
+    _, case = example("full")
+    case["timeline"] = [
+        {"subject": "MSC01", "day": 0, "end_day": None, "kind": "infusion", "name": "MSC", "value": 2.0, "unit": "million cells per kg"},
+        {"subject": "MSC01", "day": -10, "end_day": 5.0, "kind": "drug", "name": "prednisone", "value": None, "unit": None},
+        {"subject": "HC01", "day": 3, "end_day": None, "kind": "score", "name": "a score of somebody else", "value": 1.0, "unit": None},
+    ]  # fmt: skip
+    rows = checklists.care(case)
+    assert status(rows, "Dates and times, as days") == "given"
+    assert status(rows, "Dose") == "in part"
+    assert (
+        rows.set_index("item")
+        .loc["Dose", "text"]
+        .startswith("MSC, 2 million cells per kg, day 0; add value")
+    )
+    for item in (
+        "Changes",
+        "Outcomes",
+        "Scores",
+        "Rescue treatment",
+        "Adverse events",
+        "Diagnosis and tests",
+    ):
+        assert status(rows, item) == "not given", item
+    case["settings"]["study"] = {"adverse_events": "none"}
+    assert status(checklists.care(case), "Adverse events") == "given"
+    case["timeline"] = []
+    assert set(checklists.care(case)["status"]) == {"given", "not given"}
+
+
+def test_tables_are_traced_and_those_that_are_not_made_left_out():
+    full = origins.table_rows(example("full")[1]).set_index("table")
+    assert full.loc["curves.tsv", ["reads", "rule", "environment"]].tolist() == [
+        "wells.tsv", "fit_curves", "doseresponse"]  # fmt: skip
+    plates = origins.table_rows(example("plates_only")[1]).set_index("table")
+    assert "markers.tsv" not in plates.index
+    assert plates.loc["changes.tsv", "reads"] == "curves.tsv, contrasts.tsv"
+
+
+def test_claims_are_traced_to_files_of_the_patient():
+    tables, case = example("full")
+    claims = tables["claims"].assign(
+        measurement="percent_positive", populations=tables["populations"]["population"].iloc[3], nadir_day=21
+    )  # fmt: skip
+    rows = origins.claim_rows(case, claims, tables["populations"], tables["curves"])
+    own = tables["populations"].query("subject == 'MSC01' and day == 21")
+    expected = own[own["population"] == claims["populations"].iloc[0]]["acquisition"].unique()
+    assert rows["files"].iloc[0] == ", ".join(expected)
+    assert rows["files"].iloc[0]
+    assert all("HC01" not in files for files in rows["baseline"])
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("LSRFortessa X50 (LSRFortessa)", "LSRFortessa X50"),
+        ("4486521 Attune NxT Acoustic Focusing Cytometer (Lasers: BRVY", "Attune NxT Acoustic Focusing Cytometer"),
+        ("MACSQuant VYB,2.5.1345.9863", "MACSQuant VYB"),
+        ("FACSCantoII of Dr Qvistgaard, 19700312", "FACSCantoII"),
+        ("Qvistgaard", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_of_an_instrument_maker_and_model_are_told(told, shown):
+    assert instrument(told) == shown
+
+
+@given(st.text())
+def test_no_other_word_of_an_instrument_is_told(text):
+    shown = instrument(f"Aurora {text} Qvistgaard 4711908")
+    assert "Qvistgaard" not in shown
+    assert "4711908" not in shown
+
+
+def test_files_of_thirteen_instruments_tell_their_model(reference):
+    from immunotrace.cytometry.fcs_text import read_data_set
+    from immunotrace.errors import InputError
+
+    shown = {}
+    for path in sorted((reference / "cytometry/instruments").rglob("*.fcs")):
+        with open(path, "rb") as file:
+            try:
+                data = read_data_set(file, str(path), path.stat().st_size, None)
+            except InputError:
+                continue
+        if data.text("$CYT"):
+            shown[path.name] = instrument(data.text("$CYT"))
+    assert len(shown) > 8
+    unknown = {name for name, model in shown.items() if model is None}
+    assert not unknown, unknown
