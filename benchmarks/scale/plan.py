@@ -23,8 +23,10 @@ panels: panels.yaml
 """
 
 
-def write_cohort(folder: Path, acquisitions: int) -> None:
-    """A case of so many full stains, patient by patient."""
+def write_cohort(
+    folder: Path, acquisitions: int, batch_patients: int = 10, files: dict[str, Path] | None = None
+) -> None:
+    """A case of so many full stains, patient by patient: empty files, or links to that of the panel."""
     bundled = REPOSITORY / "resources" / "case"
     for name in ("gates_T.yaml", "gates_B.yaml"):
         shutil.copy(bundled / name, folder)
@@ -36,8 +38,11 @@ def write_cohort(folder: Path, acquisitions: int) -> None:
         patient, stain = divmod(number, 2 * len(DAYS))
         visit, panel = divmod(stain, 2)
         name = f"P{patient:05d}_{visit}_{'TB'[panel]}"
-        batch = f"run{patient // 10:04d}_{visit}"
-        (folder / f"{name}.fcs").touch()
+        batch = f"run{patient // batch_patients:04d}_{visit}"
+        if files:
+            os.link(files["TB"[panel]], folder / f"{name}.fcs")
+        else:
+            (folder / f"{name}.fcs").touch()
         row = [name, name[:6], "patient", DAYS[visit], "TB"[panel], "full", batch, f"{name}.fcs"]
         rows.append([str(cell) for cell in row])
     text = "".join("\t".join(row) + "\n" for row in rows)
