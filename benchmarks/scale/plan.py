@@ -56,7 +56,16 @@ def main() -> None:
             write_cohort(Path(folder), acquisitions)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             run = subprocess.run(
-                [sys.executable, "-m", "snakemake", "-n", "-s", str(REPOSITORY / "Snakefile")],
+                [
+                    sys.executable,
+                    "-m",
+                    "snakemake",
+                    "-n",
+                    "--quiet",
+                    "host",
+                    "-s",
+                    str(REPOSITORY / "Snakefile"),
+                ],
                 cwd=folder,
                 capture_output=True,
                 text=True,
