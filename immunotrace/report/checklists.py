@@ -57,7 +57,7 @@ def miflowcyt(case: dict, populations: pd.DataFrame, checks: pd.DataFrame) -> pd
         [
             _row("Overview", "Purpose", *_study(case, "purpose")),
             _row("Overview", "Keywords", *_study(case, "keywords")),
-            _row("Overview", "Variables", f"subject ({subjects}), day ({days}), panel, staining"),
+            _row("Overview", "Variables", f"subject ({subjects}), {days}, panel, staining"),
             _row("Overview", "Organisation", *_study(case, "organisation")),
             _row("Overview", "Contact", *_study(case, "contact")),
             _row("Overview", "Dates", *_study(case, "dates")),
@@ -115,11 +115,10 @@ def _reagents(case: dict, item: str, key: str | None) -> dict:
     there = [(name, entry.get(key) if key else name) for name, entry in markers]
     gaps = [name for name, value in there if not value]
     given = [name if key is None else f"{name}: {value}" for name, value in there if value]
-    if not gaps:
-        return _row("Reagents", item, "; ".join(given))
-    status = "in part" if given else _GAP
+    if not given or not gaps:
+        return _row("Reagents", item, "; ".join(given), f"{key} to the markers of panels.yaml")
     text = "; ".join([*given, f"add {key} to panels.yaml for {', '.join(gaps)}"])
-    return {"part": "Reagents", "item": item, "status": status, "text": text}
+    return {"part": "Reagents", "item": item, "status": "in part", "text": text}
 
 
 def care(case: dict) -> pd.DataFrame:

@@ -47,6 +47,6 @@ def files_by_environment(repository: Path) -> dict[str, list[Path]]:
                 run = files.setdefault(environment, set())
                 for script in re.findall(r'script:\s+"../(scripts/\w+\.py)"', rule):
                     run.add(repository / script)
-                if ".ipynb" in rule and "notebooks" in rule:
+                if "notebooks=" in rule:
                     run.update((repository / "notebooks").glob("*.ipynb"))
     return {name: sorted(run) for name, run in files.items()}

@@ -1,5 +1,6 @@
 """What identifies a person stays in the raw files, and the pack for others is checked."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -129,6 +130,11 @@ def test_the_pack_is_complete_and_always_the_same(planted):
     assert {"report/report.html", "report/report.pdf", "report/case.json"} <= set(names)
     assert {"tables/wells.tsv", "tables/markers.tsv", "figures/t_cells_medians.svg"} <= set(names)
     assert not any(re.search(r"\.(fcs|txt|log|npz|wsp)$", name) for name in names)
+    with zipfile.ZipFile(archive) as pack:
+        crate = json.loads(pack.read("ro-crate-metadata.json"))["@graph"]
+    described = {e["@id"] for e in crate if "File" in e["@type"] and not e["@id"].startswith("#")}
+    assert described <= set(names)
+    assert {e["name"] for e in crate if e["@id"].startswith("#acquisition/")} == {"P01_0", "P01_1"}
     before = archive.read_bytes()
     archive.unlink()
     run = snakemake(planted, "results/share.zip", snakefile=planted.parent / "Snakefile")
