@@ -612,7 +612,8 @@ def dots(
     box = axis.get_position()
     inches = axis.figure.get_size_inches() * (box.width, box.height)
     columns, rows = np.maximum(np.round(inches * DPI).astype(int), 1)
-    radius = points / 2 * DPI / 72
+    # A disc whose rim fades over a pixel has as much ink as a sharp one of this radius.
+    radius = np.sqrt(max((points / 2 * DPI / 72) ** 2 - 1 / 12, 0))
     reach = int(np.ceil(radius + 0.5))
     across, up = (x - left) / (right - left) * columns, (y - low) / (high - low) * rows
     near = (np.abs(across / columns - 0.5) < 0.6) & (np.abs(up / rows - 0.5) < 0.6)
