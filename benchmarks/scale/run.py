@@ -22,8 +22,8 @@ import psutil
 from plan import REPOSITORY, write_cohort
 
 sys.path.insert(0, str(REPOSITORY))
-from simulation.batch import simulate_batch  # noqa: E402
-from simulation.settings import read_settings  # noqa: E402
+from simulation.batch import simulate_batch
+from simulation.settings import read_settings
 
 EVENTS = 100_000
 

@@ -18,7 +18,7 @@ def test_groups_name_rules_that_exist(repository, name):
     profile = yaml.safe_load((repository / "profiles" / name / "config.yaml").read_text())
     grouped = set(profile["groups"])
     assert grouped <= rules
-    assert len(local) == 4
+    assert len(local) == 6
     assert not grouped & local
     groups = {*profile["groups"].values(), *re.findall(r'group:\n +"(\w+)"', text)}
     assert set(profile.get("group-components", [])) <= groups
