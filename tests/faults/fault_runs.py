@@ -57,12 +57,15 @@ def told(fault: str, done: str, found: str) -> None:
 
 
 def visible(results: Path) -> dict[str, Path]:
-    """The files that a reader of the results sees: none in hidden folders, where jobs write aside."""
+    """The files that a reader of the results sees: none in hidden folders, where jobs write aside.
+
+    The crate is left out, for it tells the run's own times.
+    """
     found = {}
     for folder, folders, names in os.walk(results):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if not name.startswith("."):
+            if not name.startswith(".") and name != "ro-crate-metadata.json":
                 path = Path(folder) / name
                 found[path.relative_to(results).as_posix()] = path
     return found

@@ -97,12 +97,12 @@ class Lab:
         return {row[0]: row[1:] for row in rows}
 
     def results(self) -> dict[str, bytes]:
-        """Every file under results/ and its bytes."""
+        """Every file under results/ and its bytes; not the crate, which tells the run's own times."""
         root = self.folder / "results"
         return {
             str(path.relative_to(root)): path.read_bytes()
             for path in sorted(root.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.name != "ro-crate-metadata.json"
         }
 
 
