@@ -22,7 +22,7 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
         case,
         load_software(results, case),
         results,
-        snakemake.input.results,
+        [snakemake.input.case, *snakemake.input.software, *snakemake.input.results],
         {
             path: code / name
             for name, path in zip(snakemake.params.workflow, snakemake.output.workflow, strict=True)

@@ -33,11 +33,11 @@ class Run:
     def jobs(self) -> list[str]:
         """Every job that ran, or in a dry run would: its rule, then the values of its wildcards."""
         found = []
-        for line in self.output.splitlines():
+        for line in map(str.strip, self.output.splitlines()):  # those of a group are indented
             if line.startswith(("rule ", "localrule ")):
                 found.append(line.split()[1].rstrip(":"))
-            elif line.startswith("    wildcards: "):
-                values = line.removeprefix("    wildcards: ").split(", ")
+            elif line.startswith("wildcards: "):
+                values = line.removeprefix("wildcards: ").split(", ")
                 found[-1] = " ".join([found[-1], *(value.partition("=")[2] for value in values)])
         return found
 

@@ -40,10 +40,16 @@ def test_files_of_the_crate_are_those_on_disk(abstract, crate):
 def test_every_rule_of_the_run_has_its_time(abstract, crate):
     timed = {e["name"].removeprefix("rule ") for e in crate if "resourceUsage" in e}
     ran = {job.split()[0] for job in abstract.jobs} - {"all", "write_crate"}
-    assert {next(s.rule for s in STEPS if fnmatchcase(rule, s.rule)) for rule in ran} == timed
+    assert {step_of(rule).rule for rule in ran} == timed
 
 
-def kind_of(path: str, case: dict) -> str:
+def step_of(rule: str):
+    """The step of this very rule, else one that stands for several."""
+    fitting = [step for step in STEPS if fnmatchcase(rule, step.rule)]
+    return max(fitting, key=lambda step: step.rule == rule, default=None)
+
+
+def kind_of(path: str) -> str:
     """A file of Snakemake's list as a step calls it."""
     if re.search(r"simulated/.*\.fcs$", path):
         return "acquisition"
@@ -64,18 +70,17 @@ def test_steps_read_and_make_what_rules_do(abstract):
     lines = listed.output[listed.output.index("output_file") :].splitlines()
     seen = {step.rule: (set(), set()) for step in STEPS}
     for row in csv.DictReader(lines, delimiter="\t"):
-        steps = [s for s in STEPS if fnmatchcase(row["rule"], s.rule)]
-        if not steps:
+        step = step_of(row["rule"])
+        if step is None:
             assert row["rule"] == "write_crate"
             continue
-        step = steps[0] if row["rule"] != "simulate_timeline" else steps[-1]
-        made = kind_of(row["output_file"], {})
+        made = kind_of(row["output_file"])
         if not made.startswith("simulated/truth/"):
             assert any(fnmatchcase(made, part) for part in step.makes), row["output_file"]
             seen[step.rule][1].update(p for p in step.makes if fnmatchcase(made, p))
         for path in row["input-file(s)"].split(","):
-            read = kind_of(path, {})
-            if path == "-" or read.endswith("simulation.yaml"):
+            read = kind_of(path)
+            if path in ("", "-") or read.endswith("simulation.yaml"):
                 continue
             assert any(fnmatchcase(read, part) for part in step.reads), (step.rule, path)
             seen[step.rule][0].update(p for p in step.reads if fnmatchcase(read, p))
