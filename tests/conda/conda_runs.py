@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 MADE = Path(sys.prefix).parent  # by the Makefile: tools (this Python), snakemake, channel, wheels
 FILES = ("Snakefile", "config.yaml")
 FOLDERS = ("envs", "immunotrace", "notebooks", "profiles", "resources", "rules", "schemas")
-FOLDERS += ("scripts", "simulation")
+FOLDERS += ("requirements", "scripts", "simulation")
 # Appended to each environment, so that every start of its Python leaves a line.
 TRACE = (
     "import os, sys; open(os.environ.get('CONDA_TEST_TRACE', os.devnull), 'a')"
