@@ -156,8 +156,13 @@ def simulated(rows, column):
 
 
 def memory(wildcards, input, attempt):
-    """Memory in MB: a job holds a few copies of its largest files, more on every attempt."""
+    """Memory in MB: a job holds a few copies of its files, more on every attempt."""
     return int(700 + 6 * input.size_mb) * attempt
+
+
+def memory_one_by_one(wildcards, input, attempt):
+    """Memory in MB of a job that takes one file after the other: that of its largest."""
+    return int(700 + 6 * max(input.size_files_mb, default=0)) * attempt
 
 
 def minutes(wildcards, input, attempt):

@@ -20,7 +20,7 @@ rule ingest_batch:
     conda:
         "../envs/cytometry.yaml"
     resources:
-        mem_mb=memory,
+        mem_mb=memory_one_by_one,
         runtime=minutes,
     params:
         rows=lambda wc: read_only(batch_rows(wc.batch)),
@@ -88,7 +88,7 @@ rule quantify_batch:
     conda:
         "../envs/cytometry.yaml"
     resources:
-        mem_mb=memory,
+        mem_mb=memory_one_by_one,
         runtime=minutes,
     params:
         rows=lambda wc: full_rows(wc.batch),
