@@ -8,7 +8,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from immunotrace.cytometry.gate_overrides import gate_populations
+from immunotrace.cytometry.gate_names import gate_populations
 from immunotrace.cytometry.template_file import check_template, population_paths
 from immunotrace.errors import InputError
 from immunotrace.plates.grids import wells_of

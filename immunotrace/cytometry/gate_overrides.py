@@ -1,61 +1,15 @@
-"""Gates moved by hand: which gates a Gating-ML 2.0 file holds, and one put in another's place.
-
-The part that Snakemake needs while it plans keeps to the standard library.
-"""
+"""Gates moved by hand: a gate of a Gating-ML 2.0 file put in another's place."""
 
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
+from immunotrace.cytometry.gate_names import SHAPES
 from immunotrace.errors import InputError
 
 if TYPE_CHECKING:
     from immunotrace.cytometry.gates import Gating
-
-_GATING = "{http://www.isac-net.org/std/Gating-ML/v2.0/gating}"
-_DATATYPES = "{http://www.isac-net.org/std/Gating-ML/v2.0/datatypes}"
-_SHAPES = ("RectangleGate", "PolygonGate", "EllipsoidGate")
-_GROUPS = ("QuadrantGate", "BooleanGate")
-
-
-def gate_populations(path: str) -> tuple[list[str], list[str]]:
-    """The population paths of a Gating-ML file's rectangles, polygons and ellipses; what is wrong.
-
-    Names are those of `immunotrace.cytometry.gates`: from the gate's custom_info, else its ID.
-    """
-    try:
-        root = ElementTree.parse(path).getroot()
-    except OSError as error:
-        return [], [f"{path}: cannot be read ({error.strerror})."]
-    except ElementTree.ParseError as error:
-        return [], [f"{path}: not XML ({error}); expected a Gating-ML 2.0 document."]
-    if root.tag != f"{_GATING}Gating-ML":
-        return [], [f"{path}: not a Gating-ML 2.0 document; its first element is {root.tag!r}."]
-    names, parents, shapes = {}, {}, []
-    for element in root:
-        kind = element.tag.removeprefix(_GATING)
-        if kind not in (*_SHAPES, *_GROUPS):
-            continue
-        identity = element.get(f"{_GATING}id", "")
-        name = element.findtext(f"{_DATATYPES}custom_info/population", "").strip()
-        names[identity] = (name or identity).replace("/", "\u2215")
-        parents[identity] = element.get(f"{_GATING}parent_id")
-        if kind in _SHAPES:
-            shapes.append(identity)
-        for quadrant in element.iter(f"{_GATING}Quadrant"):
-            part = quadrant.get(f"{_GATING}id", "")
-            names[part] = part.replace("/", "\u2215")
-            parents[part] = parents[identity]  # a quadrant gate is no population itself
-
-    def path_of(identity: str | None, below: frozenset[str] = frozenset()) -> str:
-        if identity is None or identity not in names or identity in below:
-            return ""
-        above = path_of(parents[identity], below | {identity})
-        return f"{above}/{names[identity]}" if above else names[identity]
-
-    return [path_of(identity) for identity in shapes], []
 
 
 def with_moved_gates(
@@ -82,10 +36,10 @@ def with_moved_gates(
         gate = copy.deepcopy(other.strategy.get_gate(other_key[-1], ("root", *other_key[:-1])))
         node = gating.strategy._get_gate_node(key[-1], ("root", *key[:-1]))
         for which, old in (("the gate that is moved", node.gate), (f"the one in {file}", gate)):
-            if type(old).__name__ not in _SHAPES:
+            if type(old).__name__ not in SHAPES:
                 raise InputError(
                     f"{where}: gate_overrides: {population!r}: {which} is a {type(old).__name__}; "
-                    f"only {', '.join(_SHAPES)} can be moved. Move those that it stands on"
+                    f"only {', '.join(SHAPES)} can be moved. Move those that it stands on"
                 )
         gate.gate_name = key[-1]
         prefix = f"moved{len(moved) + 1}."

