@@ -516,9 +516,14 @@ def _draw_ridges(axis: Axes, part: pd.DataFrame, colours: dict | None, labels: b
     for place, (name, rows) in enumerate(groups):
         base = -place * step
         x, y = _smooth(rows)
+        occupied = np.flatnonzero(y)
+        if len(occupied):
+            x, y = (v[max(occupied[0] - 1, 0) : occupied[-1] + 2] for v in (x, y))
         colour = colours[name] if colours else style.PATIENT
         heights = base + _OVERLAP * step * y / highest
-        axis.fill_between(x, base, heights, color=colour, linewidth=0, zorder=place)
+        axis.fill(
+            [x[0], *x, x[-1]], [base, *heights, base], color=colour, linewidth=0, zorder=place
+        )
         axis.plot(x, heights, color="white", linewidth=0.5, zorder=place)
         if len(before) and name > LAST_DAY:
             reference_x, reference = _smooth(before)

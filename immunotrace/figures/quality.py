@@ -201,7 +201,7 @@ def draw_plates(data: pd.DataFrame) -> Figure:
     plates = data.drop_duplicates("plate").sort_values(
         ["day", "role"], ascending=[True, False], kind="stable"
     )
-    height = max(int(data["plate_row"].max()) + 1, 8)
+    height = int(data["plate_row"].max()) + 1
     width = max(int(data["plate_column"].max()) + 1, 12)
     columns = 4
     lines = -(-len(plates) // columns)
@@ -213,9 +213,9 @@ def draw_plates(data: pd.DataFrame) -> Figure:
     made = style.grid(
         lines,
         columns,
-        panel_height=1.02,
+        panel_height=max(1.53 * height / width, 0.3),  # wells are squares
         note=f"Colour: {style.text_of(readouts, 40)} of a well, logarithmic, one scale for all plates. "
-        "Empty: not used. Cross: flagged well. Letters: c stimulated without drug, u unstimulated, "
+        "Empty: not used; rows after the last used one are left out. Cross: flagged well. Letters: c stimulated without drug, u unstimulated, "
         f"b blank. n = {len(plates)} plates, {len(data):,} wells.",
         left=0.3,
         right=0.75,

@@ -1,5 +1,6 @@
 """Saving: PDF and PNG are the drawing of the SVG, letters stay letters, dots are where matplotlib has them."""
 
+import re
 import shutil
 import struct
 import subprocess
@@ -107,3 +108,12 @@ def test_dots_are_those_of_matplotlib(monkeypatch):
     # Matplotlib moves a marker by up to half a pixel to the grid, so compare cells of ten.
     cells = [shade.reshape(25, 10, 25, 10).mean(axis=(1, 3)).ravel() for shade in shades]
     assert np.corrcoef(*cells)[0, 1] > 0.97
+
+
+def test_no_outline_is_finer_than_a_hundredth_of_a_point(figure, tmp_path):
+    figure.axes[0].plot([1 / 3, 2 / 7], [1 / 7, 1 / 9])
+    saving.write_svg(figure, tmp_path / "drawn.svg", simulated=False)
+    drawn = (tmp_path / "drawn.svg").read_text()
+    outlines = re.findall(r' d="(M [^"]*)"', drawn)
+    assert any("." in outline for outline in outlines)
+    assert not re.search(r"\.\d{3}", "".join(outlines))
