@@ -58,17 +58,62 @@ def test_a_moved_threshold_is_told_with_its_consequences_and_nothing_else(second
     }
 
 
-def test_a_deleted_result_comes_back_the_same_and_the_report_says_no_change(second):
+@pytest.fixture(scope="module")
+def later(abstract, tmp_path_factory) -> Run:
+    """The bundled case with another day's files and plates, a month after the last."""
+    folder = tmp_path_factory.mktemp("later") / "clone"
+    shutil.copytree(abstract.folder, folder)
+    for name in ("acquisitions", "plates"):
+        sheet = folder / f"resources/case/{name}.tsv"
+        rows = sheet.read_text(encoding="utf-8").splitlines(keepends=True)
+        new = [row.replace("run9", "run10").replace("\t150\t", "\t180\t") for row in rows]
+        sheet.write_text("".join([*rows, *(row for row in new if "run10" in row)]), "utf-8")
+    run = snakemake(folder, *SCENARIO)
+    assert run.code == 0, run.output
+    return run
+
+
+def test_a_new_day_is_told_with_its_files_its_numbers_and_no_others(abstract, later):
+    found = news(later.folder)
+    assert {i["name"] for i in found["inputs"]["added"]} == {
+        *(f"{who}_run10_{panel}" for who in ("MSC01", "HC01") for panel in "BT"),
+        *(f"{who}_run10" for who in ("MSC01", "HC01")),
+    }
+    assert not found["inputs"]["removed"] and not found["inputs"]["changed"]
+    assert not found["settings"] and not found["timeline"]["added"]
+    # What differs, found once more from the tables of both runs.
+    keys = {
+        "populations": ["acquisition", "population", "percent_of_parent"],
+        "markers": ["acquisition", "population", "marker", "percent_positive", "median_all"],
+        "curves": ["curve", "absolute_ic50", "relative_ic50", "imax_top_dose"],
+    }
+    for table, columns in keys.items():
+        old, new = (run.table(table)[columns] for run in (abstract, later))
+        both = old.merge(new, how="outer", indicator=True)
+        assert (both["_merge"] != "left_only").all(), f"{table}: an old value changed"
+        named = both.loc[both["_merge"] == "right_only", columns[0]].astype(str)
+        assert len(named) and named.str.contains("run10|day 180").all()
+    added = [number for number in found["numbers"] if number["old"] is None]
+    assert {number["day"] for number in added} == {180}
+    changed = [number["name"] for number in found["numbers"] if number["old"] is not None]
+    effects = [run.table("claims").set_index("claim")["effect"] for run in (abstract, later)]
+    assert sorted(changed) == sorted(effects[0].index[(effects[0] - effects[1]).abs() > 1e-9])
+    html = (later.folder / "results/report/report.html").stat().st_size
+    assert html < 15e6  # the budget, with every figure before and now in it
+
+
+def test_deleted_results_come_back_the_same_and_the_report_says_no_change(second):
     folder = second.folder
     kept = {
         path: path.read_bytes()
         for name in ("tables", "figures")
         for path in (folder / "results" / name).iterdir()
     }
-    for name in ("tables/claims.tsv", "figures/clinical_course.svg", "report/report.html"):
-        (folder / "results" / name).unlink()
+    for path in [*kept, folder / "results/report/report.html"]:
+        path.unlink()
     again = snakemake(folder, *SCENARIO)
     assert again.code == 0, again.output
+    assert len(kept) > 90
     assert all(path.read_bytes() == content for path, content in kept.items())
     found = news(folder)
     assert found["status"] == "unchanged"

@@ -171,7 +171,7 @@ def test_a_kept_picture_is_small_and_always_the_same(tmp_path):
     assert content == small_picture(path)
     (tmp_path / "small.png").write_bytes(content)
     with Image.open(tmp_path / "small.png") as small:
-        assert small.size == (760, 20)
+        assert small.size == (760, 17)
 
 
 def test_a_file_that_is_no_record_is_named(tmp_path):
