@@ -158,8 +158,8 @@ def what_is_new(record: dict, history: Sequence[dict]) -> dict:
     "changed". compared_with: the number of the newest record that differs, None where there is none;
     all else is the difference from that one, so that a report made twice still tells the last news:
     inputs {added, removed, changed: [{name, kind, old, new}]}; timeline {added, removed};
-    settings and software [{key, old, new}]; numbers [{measurement, name, ..., old, new, difference,
-    beyond, low, high}]; verdicts [{kind, name, title, old, new}]; figures [names].
+    settings and software [{key, old, new}]; numbers [{measurement, name, ..., old, old_low, old_high,
+    new, low, high, difference, beyond}]; verdicts [{kind, name, title, old, new}]; figures [names].
     """
     different = [place for place, old in enumerate(history, 1) if old != record]
     status = "first"
@@ -233,9 +233,10 @@ def _key(number: dict) -> tuple:
 
 
 def _number_differences(old: list[dict], new: list[dict]) -> list[dict]:
-    """The numbers that came, went or changed; `beyond`: outside the old interval (None: it had none).
+    """The numbers that came, went or changed, or whose interval did.
 
-    low and high are the interval of the number as it is now, of the old one where it went.
+    low and high are the interval of the number as it is now, of the old one where it went; old_low and
+    old_high that of the old one. `beyond`: outside the old interval (None: it had none).
     """
     before, now = {_key(n): n for n in old}, {_key(n): n for n in new}
     found = []
@@ -249,6 +250,7 @@ def _number_differences(old: list[dict], new: list[dict]) -> list[dict]:
         found.append(
             shown
             | values
+            | {f"old_{end}": first and first[end] for end in ("low", "high")}
             | {
                 "difference": _short(last["value"] - first["value"]) if both else None,
                 "beyond": _outside(last["value"], first) if both else None,

@@ -1,5 +1,7 @@
 """The news of a run (`immunotrace.history.news`) as rows and words for the report's first chapter."""
 
+import math
+
 import pandas as pd
 
 from immunotrace.report import wording
@@ -88,8 +90,9 @@ def setting_rows(news: dict) -> pd.DataFrame:
 def number_rows(news: dict) -> dict[str, pd.DataFrame]:
     """The numbers that changed, are new and are gone (keys changed, new, gone).
 
-    Columns what, name (of the acquisition, curve or claim), day, old, new, difference, beyond (yes, no, or empty where the old number had
-    no interval), low and high (of the number as it is now, of the old one where it is gone).
+    Columns what, name (of the acquisition, curve or claim), day, old, new, difference, beyond (yes, no, or
+    empty where the old number had no interval), low and high (of the number as it is now, of the old one
+    where it is gone), before and now (the old and the new number with their intervals, as text).
     """
     names = wording.short_names(n["population"] for n in news["numbers"] if n["population"])
     found: dict[str, list[dict]] = {"changed": [], "new": [], "gone": []}
@@ -98,15 +101,30 @@ def number_rows(news: dict) -> dict[str, pd.DataFrame]:
         beyond = {True: "yes", False: "no", None: ""}[number["beyond"]]
         kind = "new" if number["old"] is None else "gone" if number["new"] is None else "changed"
         found[kind].append(
-            number | {"what": _MEASUREMENTS[number["measurement"]].format(**told), "beyond": beyond}
+            number
+            | {
+                "what": _MEASUREMENTS[number["measurement"]].format(**told),
+                "beyond": beyond,
+                "before": _told(number["old"], number["old_low"], number["old_high"]),
+                "now": _told(number["new"], number["low"], number["high"]),
+            }
         )
-    columns = ["what", "name", "day", "old", "new", "difference", "beyond", "low", "high"]
+    columns = [
+        *("what", "name", "day", "old", "new", "difference", "beyond", "low", "high"),
+        *("before", "now"),
+    ]
     return {
         kind: pd.DataFrame(rows, columns=columns).astype(
             dict.fromkeys(["day", "old", "new", "difference", "low", "high"], float)
         )
         for kind, rows in found.items()
     }
+
+
+def _told(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return ""
+    return wording.with_interval(*(math.nan if v is None else v for v in (value, low, high)))
 
 
 def _value(value) -> str:
