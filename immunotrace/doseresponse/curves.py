@@ -10,9 +10,11 @@ from immunotrace.doseresponse.batch import Curves
 from immunotrace.doseresponse.calls import (
     CENSORED,
     DETERMINED,
+    RISING,
     Call,
     calls,
     doses_beyond_bends,
+    falls,
     lack_of_fit_p,
     no_effect_p,
     preferred_kind,
@@ -79,12 +81,12 @@ def fit_curves(wells: pd.DataFrame, settings: dict) -> dict[str, pd.DataFrame]:
     plates = [
         {**_description(plate), "data": plate}
         for _, plate in wells.groupby("plate", sort=False)
-        if plate["used"].any() or plate["value"].isna().all()
+        if plate["used"].any()
     ]
     if not plates:
         raise InputError(
-            "every plate failed quality control and is excluded; see plate_qc.tsv, or keep them with "
-            "dose_response: on_failed_plate: keep"
+            "every plate failed quality control and is excluded; see plate_qc.tsv, or keep those that are "
+            "not dead with dose_response: on_failed_plate: keep"
         )
     _name_curves(plates)
     weights = settings.get("weights", "relative")
@@ -174,7 +176,7 @@ def _judge(curves: Curves, found: Fit, units: list[str], notes: list[str], level
         bounds = {kind: (low[i], high[i]) for kind, (_, _, low, high) in doses.items()}
         own = calls(curves, found, i, unit, reasons[i], bounds)
         for kind, call in own.items():
-            if note and call.reason == reasons[i] != "":
+            if note and call.reason and call.reason in (reasons[i], RISING):
                 own[kind] = replace(call, reason=call.reason + note)
         judged.append(own)
     return _Judged(reasons, judged, doses)
@@ -219,6 +221,7 @@ def _curves_table(
             row[f"{kind}_ic50"] = np.exp(estimate) if shown else np.nan
             row[f"{kind}_ic50_low"], row[f"{kind}_ic50_high"] = bounds
             errors[f"log10_{kind}_ic50_se"] = error / np.log(10) if shown else np.nan
+        at_high_doses = bottom if falls(found, i) else top
         plateau = known and doses_beyond_bends(curves, found, i)[1] >= 2
         imax, imax_error = _inhibition_at_top_dose(curves, found, i)
         half = quantile(found.df[i], level) * imax_error
@@ -227,7 +230,7 @@ def _curves_table(
             reason += f"; inhibition at {top_dose:.6g} {plate['dose_unit']} is at most {imax + half:.0f} %"
         row |= {
             "imax_top_dose": imax,
-            "imax_plateau": 100 - bottom if plateau else np.nan,
+            "imax_plateau": 100 - at_high_doses if plateau else np.nan,
             "call": own["absolute"].call,
             "reason": reason,
             "relative_call": own["relative"].call,

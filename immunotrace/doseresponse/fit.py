@@ -173,8 +173,8 @@ def _without_outliers(
     """
     medians = []
     for doses, responses in zip(dose, response, strict=True):
-        doses, responses = np.asarray(doses, float), np.asarray(responses, float)
-        levels, place = np.unique(doses, return_inverse=True)
+        responses = np.asarray(responses, float)
+        levels, place = np.unique(log_dose(doses), return_inverse=True)
         medians.append(
             np.array([np.median(responses[place == k]) for k in range(levels.size)])[place]
         )
