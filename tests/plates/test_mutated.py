@@ -23,7 +23,7 @@ FORMATS = {
 
 
 def spoil_bytes(content: bytes, rng: random.Random) -> bytes:
-    at = rng.randrange(len(content))
+    at = rng.randrange(len(content) + 1)
     return rng.choice(
         [
             content[:at],
