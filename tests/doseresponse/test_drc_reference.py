@@ -22,6 +22,7 @@ from immunotrace.doseresponse.intervals import effective_dose, effective_dose_in
 from immunotrace.doseresponse.joint import f_test, fit_jointly, sharing_places
 from immunotrace.doseresponse.models import (
     ABSOLUTE,
+    BOTTOM,
     MIDPOINT,
     MODELS,
     RELATIVE,
@@ -344,14 +345,25 @@ def test_ed50_ratios_of_joint_fits(joint_fits):
     for record, found, curves, places, _ in joint_fits.values():
         if not same_optimum(record, found) or "ED50_ratio" not in record:
             continue
-        doses = {}
+        exact = record["exact"]["at_drc_solution"]
+        known = dict(zip(exact["coefficient_names"], exact["coefficients"], strict=True))
+        doses, exact_doses = {}, {}
         for curve, place in zip(curves, places, strict=True):
             theta = curve_parameters(found.theta, place)
             doses[curve] = np.exp(log_effective_dose(found.model, theta, RELATIVE)[0][0])
+            theta[BOTTOM] = 0.0  # of a model without the coefficient c
+            for name, k in PARAMETERS.items():
+                for coefficient in (f"{name}:{curve}", f"{name}:(Intercept)"):
+                    if coefficient in known:
+                        value = known[coefficient]
+                        theta[k] = np.log(value) if k >= MIDPOINT else value
+            exact_doses[curve] = np.exp(log_effective_dose(found.model, theta, RELATIVE)[0][0])
         for entry in record["ED50_ratio"]:
             first, second = entry["pair"].split("/")
             error = entry.get("se") or entry["ratio"]
-            difference = doses[first] / doses[second] - entry["ratio"]
+            ratio = doses[first] / doses[second]
+            assert ratio == pytest.approx(exact_doses[first] / exact_doses[second], rel=1e-4)
+            difference = ratio - entry["ratio"]
             # drc is within 0.01 SE of its optimum, and so is its ratio
             assert abs(difference) < max(0.015 * error, 1e-4 * entry["ratio"]), record["id"]
             checked += 1
