@@ -117,7 +117,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
     problems += found + _override_problems(overrides, acquisitions, panels_file)
     plate_maps, found = _plate_maps(plates)
     problems += found
-    problems += _plate_problems(plates, simulated, roles, settings["dose_response"])
+    problems += _plate_problems(plates, plate_maps, simulated, roles, settings["dose_response"])
     if "case" in settings:
         problems += _subject_problems(settings, files, roles)
     timeline_path = settings.get("timeline")
@@ -491,11 +491,27 @@ def _plate_maps(plates: Sheet) -> tuple[dict[str, list[dict]], list[str]]:
 
 
 def _plate_problems(
-    sheet: Sheet, simulated: bool, roles: dict[str, str], settings: dict
+    sheet: Sheet,
+    maps: dict[str, list[dict]],
+    simulated: bool,
+    roles: dict[str, str],
+    settings: dict,
 ) -> list[str]:
-    problems = duplicates(sheet, "file") + _missing_files(sheet, "file", simulated)
+    problems = _missing_files(sheet, "file", simulated)
     units: dict[str, str] = {}
+    # Of one grid several rows may read their own samples, and share its other wells.
+    sampled: dict[tuple, int] = {}
     for index, row in enumerate(sheet.rows):
+        wells = maps.get(_beside(sheet.path, row["map"]), []) if {"file", "map"} <= set(row) else []
+        for well in (entry["well"] for entry in wells if entry.get("well_role") == "sample"):
+            first = sampled.setdefault((row["file"], row.get("grid"), well), index)
+            if first != index:
+                problems.append(
+                    f"{sheet.where(index, 'file')}: {row['file']!r} gives its well {well} to the row on line "
+                    f"{sheet.lines[first]} already; expected a file of its own, a `grid` of its own in the "
+                    "file, or a map with other samples."
+                )
+                break
         unit = units.setdefault(row.get("drug"), row.get("dose_unit"))
         if row.get("dose_unit") != unit and "dose_unit" not in settings:
             problems.append(

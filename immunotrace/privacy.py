@@ -67,7 +67,8 @@ def names_of(
         if "fcs" in row:
             names[row["fcs"]] = f"acquisition {row['acquisition']}"
         if "file" in row:
-            names[row["file"]] = f"plate {row['plate']}"
+            others = f"{names[row['file']]}, " if row["file"] in names else ""
+            names[row["file"]] = f"{others}plate {row['plate']}"
     for name, panel in (panels or {}).items():
         names[panel["gates"]["file"]] = f"gates of panel {name}"
     return names

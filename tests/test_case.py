@@ -107,6 +107,33 @@ def problems():
     return str(caught.value)
 
 
+SECOND_GRID = PLATES.replace("map\n", "map\tgrid\n").replace("map.tsv\n", "map.tsv\tA\n") + (
+    "p2\tP1\tpatient\t7\tmethylprednisolone\tng/ml\tcpm\ttopcount_grid\traw/p1.txt\tmap.tsv\tB\n"
+)
+
+
+def test_a_file_may_hold_several_plates_by_grid(folder):
+    (folder / "sheets" / "plates.tsv").write_text(SECOND_GRID)
+    case = load()
+    assert [(row["plate"], row["file"], row["grid"]) for row in case.plates] == [
+        ("p1", "sheets/raw/p1.txt", "A"),
+        ("p2", "sheets/raw/p1.txt", "B"),
+    ]
+
+
+def test_a_grid_may_hold_several_curves_but_no_sample_of_two(folder):
+    sheet = folder / "sheets" / "plates.tsv"
+    sheet.write_text(SECOND_GRID.replace("\tB\n", "\tA\n"))
+    assert (
+        "plates.tsv line 3, column file: 'raw/p1.txt' gives its well A1 to the row on line 2 already"
+        in problems()
+    )
+    sheet.write_text(SECOND_GRID.replace("map.tsv\tB\n", "other.tsv\tA\n"))
+    # The controls A2 are shared.
+    (folder / "sheets" / "other.tsv").write_text(MAP.replace("A1", "A4"))
+    assert len(load().plates) == 2
+
+
 def test_a_right_case_is_read(folder):
     case = load()
     assert [row["fcs"] for row in case.acquisitions] == [

@@ -60,11 +60,11 @@ def summarise(dose: Sequence, response: Sequence, weight: Sequence | None = None
         weights = np.ones(doses.size) if weight is None else np.asarray(weight[i], float)
         if not (doses.shape == responses.shape == weights.shape and np.isfinite(responses).all()):
             raise ValueError("each well needs a finite response, a dose and a weight")
-        levels, place = np.unique(doses, return_inverse=True)
+        levels, place = np.unique(log_dose(doses), return_inverse=True)
         total = np.bincount(place, weights)
         mean = np.bincount(place, weights * responses) / total
         scatter = np.sum(weights * (responses - mean[place]) ** 2)
-        columns.append((log_dose(levels), mean, total, doses.size, scatter))
+        columns.append((levels, mean, total, doses.size, scatter))
     rows = max(len(column[0]) for column in columns)
     stacked = [
         np.array([np.pad(column[j], (0, rows - len(column[j]))) for column in columns]).T
@@ -79,7 +79,7 @@ def summarise_design(dose: np.ndarray, response: np.ndarray) -> Curves:
     dose, response = np.asarray(dose, float), np.asarray(response, float)
     if response.ndim != 2 or response.shape[1:] != dose.shape or not np.isfinite(response).all():
         raise ValueError("each well needs a finite response and a dose")
-    levels, place = np.unique(dose, return_inverse=True)
+    levels, place = np.unique(log_dose(dose), return_inverse=True)
     count = np.bincount(place).astype(float)
     member = (place == np.arange(levels.size)[:, None]) / count[:, None]
     mean = member @ response.T
@@ -87,4 +87,4 @@ def summarise_design(dose: np.ndarray, response: np.ndarray) -> Curves:
     for well, row in enumerate(place):
         scatter += (response[:, well] - mean[row]) ** 2
     wells = np.full(len(response), dose.size)
-    return Curves(log_dose(levels)[:, None], mean, count[:, None], wells, scatter)
+    return Curves(levels[:, None], mean, count[:, None], wells, scatter)

@@ -2,7 +2,7 @@
 
 An IC50 is reported by the rules of Sebaugh 2011 (Pharm Stat 10:128): the relative IC50 with at least
 two doses beyond each bend of the curve, the absolute IC50 with at least two doses on either side of
-50 %. The zero dose counts as a dose. Her rule of choice, the relative IC50 where the 50 % level is
+50 %. The zero dose counts as a dose. A curve that rises with the dose has no IC50. Her rule of choice, the relative IC50 where the 50 % level is
 known to no better than 5 %, refuses nothing: `preferred_kind` says so. Nothing is reported of a curve
 without effect or whose parameters the data do not determine, with one exception: where only the
 plateau at high doses is missing, the absolute IC50 may lie well within the doses, and is reported if
@@ -42,6 +42,7 @@ _FARTHEST_MIDPOINT = np.log(1e3)
 _LARGEST_ERROR_AT_HALF = 0.05  # Sebaugh 2011: of the 50 % level, for the absolute IC50
 _NO_HIGH_PLATEAU = "no plateau at high doses: the fitted midpoint runs away beyond the tested doses"
 _NO_LOW_PLATEAU = "no plateau at low doses: the fitted midpoint runs away below the tested doses"
+RISING = "rising: the fitted response grows with the dose, so there is no inhibition to halve"
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,8 @@ def _absolute_without_plateau(curves, found, i, unit, reason, bounds) -> Call:
 
 def relative_call(curves: Curves, found: Fit, i: int) -> Call:
     """Whether curve `i`, whose parameters are determined, has a relative IC50."""
+    if not falls(found, i):
+        return Call(NOT_DETERMINED, RISING)
     missing = [
         f"no plateau at {side} doses: {count} of 2 doses beyond the bend"
         for side, count in zip(("low", "high"), doses_beyond_bends(curves, found, i), strict=True)
@@ -213,7 +216,7 @@ def doses_beyond_bends(curves: Curves, found: Fit, i: int) -> tuple[int, int]:
     )
     log_doses = curves.log_doses_of(i)
     below, above = int(np.sum(log_doses < bends[0])), int(np.sum(log_doses > bends[1]))
-    falling = _falls(found, i)
+    falling = falls(found, i)
     if TOP in found.model.held:
         below, above = (2, above) if falling else (below, 2)
     if BOTTOM in found.model.held:
@@ -223,13 +226,15 @@ def doses_beyond_bends(curves: Curves, found: Fit, i: int) -> tuple[int, int]:
 
 def absolute_call(curves: Curves, found: Fit, i: int, unit: str) -> Call:
     """Whether curve `i` has an absolute IC50, or a bound of it where 50 % lies beyond the doses."""
+    if not falls(found, i):
+        return Call(NOT_DETERMINED, RISING)
     log_doses = curves.log_doses_of(i)
     theta = found.theta[:, [i]]
     fitted = evaluate(found.model, theta, log_doses[:, None])[0][:, 0]
     half = float(ABSOLUTE.value(theta)[0])
     lowest = log_doses[log_doses > LOG_ZERO_DOSE][0]
     low_dose, top_dose = float(np.exp(lowest)), float(np.exp(log_doses[-1]))
-    if not fitted[-1] <= half or not _falls(found, i):
+    if not fitted[-1] <= half:
         return Call(
             CENSORED,
             f"> {top_dose:.6g} {unit}: the fitted curve stays above 50 % of control at the top dose",
@@ -252,7 +257,7 @@ def absolute_call(curves: Curves, found: Fit, i: int, unit: str) -> Call:
     return Call(DETERMINED)
 
 
-def _falls(found: Fit, i: int) -> bool:
+def falls(found: Fit, i: int) -> bool:
     """Whether the fitted curve falls with the dose."""
     ends = np.array([[-1.0], [1.0]]) + found.theta[MIDPOINT, i]
     low, high = evaluate(found.model, found.theta[:, [i]], ends)[0][:, 0]

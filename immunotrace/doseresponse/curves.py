@@ -1,5 +1,6 @@
 """From wells to fitted curves, their IC50s, and comparisons with a subject's own baseline."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,16 +11,24 @@ from immunotrace.doseresponse.batch import Curves
 from immunotrace.doseresponse.calls import (
     CENSORED,
     DETERMINED,
+    RISING,
     Call,
     calls,
     doses_beyond_bends,
+    falls,
     lack_of_fit_p,
     no_effect_p,
     preferred_kind,
     unidentified,
 )
 from immunotrace.doseresponse.contrasts import compare, same_shape
-from immunotrace.doseresponse.days import days_table
+from immunotrace.doseresponse.days import (
+    PLATE_COLUMNS,
+    between_plates,
+    days_table,
+    scatter_of,
+    usual_curves,
+)
 from immunotrace.doseresponse.fit import Fit, fit_wells
 from immunotrace.doseresponse.hormesis import hormesis
 from immunotrace.doseresponse.intervals import (
@@ -53,10 +62,11 @@ CONTRAST_COLUMNS = [
     "curve", "reference", "ic50_kind", "ratio", "ratio_low", "ratio_high", "f", "p_value",
     "aicc_difference", "subject", "role", "day", "drug", "reason", "top_p", "bottom_p",
     "hill_slope_p", "top_aicc_difference", "bottom_aicc_difference", "hill_slope_aicc_difference",
+    *PLATE_COLUMNS,
 ]  # fmt: skip
 PAIR_COLUMNS = [
     "curve", "reference", "drug", "ic50_kind", "ratio", "ratio_low", "ratio_high", "f", "p_value",
-    "aicc_difference", "reason",
+    "aicc_difference", "reason", *PLATE_COLUMNS,
 ]  # fmt: skip
 
 
@@ -69,8 +79,9 @@ def fit_curves(wells: pd.DataFrame, settings: dict) -> dict[str, pd.DataFrame]:
     by default not. `residual_sd` is the noise where the curve is highest, in percent of the control. Responses are percent of the stimulated
     control; a control well is a zero dose. An excluded plate has no curve. `top_p`, `bottom_p` and `hill_slope_p` of the contrasts
     are of F tests of one such parameter in common. Contrasts compare every curve after baseline with the
-    curve through the subject's wells of all days before, pairs every two curves of a drug; `days` is
-    of `days_table`. `fitted` holds each curve at 101 doses (the first is 0) with its pointwise
+    curve through the subject's wells of all days before, pairs every two curves of a drug; their
+    intervals, `f`, `p_value` and AICc are of the wells, within plates only, and `plates_p` and its
+    neighbours are of `between_plates`; `days` is of `days_table`. `fitted` holds each curve at 101 doses (the first is 0) with its pointwise
     confidence band, `residuals` each well in units of the fit's noise there.
     """
     model = MODELS[settings.get("model", "four_parameter")]
@@ -79,12 +90,12 @@ def fit_curves(wells: pd.DataFrame, settings: dict) -> dict[str, pd.DataFrame]:
     plates = [
         {**_description(plate), "data": plate}
         for _, plate in wells.groupby("plate", sort=False)
-        if plate["used"].any() or plate["value"].isna().all()
+        if plate["used"].any()
     ]
     if not plates:
         raise InputError(
-            "every plate failed quality control and is excluded; see plate_qc.tsv, or keep them with "
-            "dose_response: on_failed_plate: keep"
+            "every plate failed quality control and is excluded; see plate_qc.tsv, or keep those that are "
+            "not dead with dose_response: on_failed_plate: keep"
         )
     _name_curves(plates)
     weights = settings.get("weights", "relative")
@@ -95,12 +106,14 @@ def fit_curves(wells: pd.DataFrame, settings: dict) -> dict[str, pd.DataFrame]:
     units = [plate["dose_unit"] for plate in plates]
     notes = [_outliers(_used(plate["data"])) for plate in plates]
     judged = _judge(curves, found, units, notes, level)
-    table = _curves_table(model, plates, curves, found, judged, level)
+    table = _curves_table(model, plates, curves, found, judged, level, robust)
     table = table.assign(weights=weights, robust=robust)
     return {
         "curves": table,
-        "contrasts": _contrasts_table(model, plates, curves, found, judged, level, weights, robust),
-        "pairs": _pairs_table(plates, curves, found, judged, level),
+        "contrasts": _contrasts_table(
+            model, plates, curves, found, judged, table, level, weights, robust
+        ),
+        "pairs": _pairs_table(plates, curves, found, judged, table, level),
         "days": days_table(table, level),
         "fitted": _fitted_table(plates, curves, found, table, level),
         "residuals": _residuals_table(plates, curves, found),
@@ -174,14 +187,20 @@ def _judge(curves: Curves, found: Fit, units: list[str], notes: list[str], level
         bounds = {kind: (low[i], high[i]) for kind, (_, _, low, high) in doses.items()}
         own = calls(curves, found, i, unit, reasons[i], bounds)
         for kind, call in own.items():
-            if note and call.reason == reasons[i] != "":
+            if note and call.reason and call.reason in (reasons[i], RISING):
                 own[kind] = replace(call, reason=call.reason + note)
         judged.append(own)
     return _Judged(reasons, judged, doses)
 
 
 def _curves_table(
-    model: Model, plates: list[dict], curves: Curves, found: Fit, judged: _Judged, level: float
+    model: Model,
+    plates: list[dict],
+    curves: Curves,
+    found: Fit,
+    judged: _Judged,
+    level: float,
+    robust: bool,
 ) -> pd.DataFrame:
     no_effect, lack_of_fit = no_effect_p(curves, found), lack_of_fit_p(curves, found)
     risen = [""] * len(plates)
@@ -219,15 +238,16 @@ def _curves_table(
             row[f"{kind}_ic50"] = np.exp(estimate) if shown else np.nan
             row[f"{kind}_ic50_low"], row[f"{kind}_ic50_high"] = bounds
             errors[f"log10_{kind}_ic50_se"] = error / np.log(10) if shown else np.nan
+        at_high_doses = bottom if falls(found, i) else top
         plateau = known and doses_beyond_bends(curves, found, i)[1] >= 2
-        imax, imax_error = _inhibition_at_top_dose(curves, found, i)
+        imax, imax_error = _inhibition_at_top_dose(_used(plate["data"]), curves, found, i, robust)
         half = quantile(found.df[i], level) * imax_error
         reason = own["absolute"].reason
         if reason.startswith("flat"):
             reason += f"; inhibition at {top_dose:.6g} {plate['dose_unit']} is at most {imax + half:.0f} %"
         row |= {
             "imax_top_dose": imax,
-            "imax_plateau": 100 - bottom if plateau else np.nan,
+            "imax_plateau": 100 - at_high_doses if plateau else np.nan,
             "call": own["absolute"].call,
             "reason": reason,
             "relative_call": own["relative"].call,
@@ -257,16 +277,22 @@ def _curves_table(
     return pd.DataFrame(rows)
 
 
-def _inhibition_at_top_dose(curves: Curves, found: Fit, i: int) -> tuple[float, float]:
+def _inhibition_at_top_dose(
+    wells: pd.DataFrame, curves: Curves, found: Fit, i: int, robust: bool
+) -> tuple[float, float]:
     """Percent by which the wells at the top dose are below those without drug, and its error.
 
-    Of the means of the wells, with the residual variance of the fit, both means uncertain.
+    Of the mean of the wells at that dose, or their median where the fit is robust, with the residual
+    variance of the fit; that of the wells without drug is uncertain too.
     """
+    of_well = log_dose(wells["dose"])
+    highest = wells.loc[of_well == of_well.max(), "response"]
+    share = (highest.median() if robust else highest.mean()) / 100
     column = 0 if curves.log_dose.shape[1] == 1 else i
     log_doses, weight = curves.log_dose[:, column], curves.weight[:, column]
     used = weight > 0
     top = int(np.argmax(np.where(used, log_doses, -np.inf)))
-    share, variance = curves.mean[top, i] / 100, 1 / weight[top]
+    variance = (math.pi / 2 if robust and highest.size > 2 else 1) / weight[top]
     controls = np.flatnonzero(used & (log_doses == LOG_ZERO_DOSE))
     if controls.size:
         variance += share**2 / weight[controls[0]]
@@ -286,6 +312,7 @@ def _contrasts_table(
     curves: Curves,
     found: Fit,
     judged: _Judged,
+    table: pd.DataFrame,
     level: float,
     weights: str,
     robust: bool,
@@ -300,23 +327,24 @@ def _contrasts_table(
             wells = pd.concat([_used(plates[i]["data"]) for i in before])
             days = ", ".join(str(plates[i]["day"]) for i in before)
             label = f"{key[0]} baseline (days {days})"
-            pairs += [(i, len(pooled), label) for i in later]
+            count = len({plates[i]["day"] for i in before})
+            pairs += [(i, len(pooled), label, count) for i in later]
             pooled.append(wells)
     if not pairs:
         return pd.DataFrame(columns=CONTRAST_COLUMNS)
     references, references_fit = fit_wells(
         model, [w["dose"] for w in pooled], [w["response"] for w in pooled], weights, robust
     )
-    units = {j: plates[i]["dose_unit"] for i, j, _ in pairs}
+    units = {j: plates[i]["dose_unit"] for i, j, *_ in pairs}
     reference_judged = _judge(
         references, references_fit, list(units.values()), [""] * len(pooled), level
     )
-    columns, of = [i for i, _, _ in pairs], [j for _, j, _ in pairs]
+    columns, of = [i for i, *_ in pairs], [j for _, j, *_ in pairs]
     later, later_fit = curves.take(columns), found.take(columns)
     before, before_fit = references.take(of), references_fit.take(of)
-    table = _compared(
+    contrasts = _compared(
         [plates[i] for i in columns],
-        [label for _, _, label in pairs],
+        [label for _, _, label, _ in pairs],
         ["baseline"] * len(pairs),
         (later, later_fit, judged.take(columns)),
         (before, before_fit, reference_judged.take(of)),
@@ -327,15 +355,50 @@ def _contrasts_table(
             not (judged.reasons[i] or reference_judged.reasons[j])
             for i, j in zip(columns, of, strict=True)
         ]
-        known = (table["reason"] == "").to_numpy() & np.array(shaped * len(KINDS))
-        table[f"{name}_p"] = np.where(known, np.tile(p, len(KINDS)), np.nan)
-        table[f"{name}_aicc_difference"] = np.where(known, np.tile(difference, len(KINDS)), np.nan)
-    table = table.assign(order=columns * len(KINDS)).sort_values("order", kind="stable")
-    return table[CONTRAST_COLUMNS].reset_index(drop=True)
+        known = (contrasts["reason"] == "").to_numpy() & np.array(shaped * len(KINDS))
+        contrasts[f"{name}_p"] = np.where(known, np.tile(p, len(KINDS)), np.nan)
+        contrasts[f"{name}_aicc_difference"] = np.where(
+            known, np.tile(difference, len(KINDS)), np.nan
+        )
+    days = [count for *_, count in pairs]
+    contrasts = _with_plates(contrasts, table, columns, days, [False] * len(pairs), level)
+    contrasts = contrasts.assign(order=columns * len(KINDS)).sort_values("order", kind="stable")
+    return contrasts[CONTRAST_COLUMNS].reset_index(drop=True)
+
+
+def _with_plates(
+    compared: pd.DataFrame,
+    table: pd.DataFrame,
+    columns: list[int],
+    days: list[int],
+    same_day: list[bool],
+    level: float,
+) -> pd.DataFrame:
+    """`compared` with what plates, not wells, say of each ratio; the rest is given a pair of curves."""
+    usual = {
+        (drug, subject, kind): scatter_of(usual_curves(table, drug, subject), kind)
+        for drug, subject in {(table["drug"][i], table["subject"][i]) for i in columns}
+        for kind in KINDS
+    }
+    rows = []
+    for n, (kind, ratio) in enumerate(zip(compared["ic50_kind"], compared["ratio"], strict=True)):
+        own = table.iloc[columns[n % len(columns)]]
+        scatter, place = usual[own["drug"], own["subject"], kind], n % len(columns)
+        if np.isnan(ratio):
+            rows.append(dict.fromkeys(PLATE_COLUMNS, np.nan) | {"plates_note": ""})
+            continue
+        error = own[f"log10_{kind}_ic50_se"]
+        rows.append(between_plates(ratio, error, scatter, days[place], same_day[place], level))
+    return compared.assign(**pd.DataFrame(rows, columns=PLATE_COLUMNS))
 
 
 def _pairs_table(
-    plates: list[dict], curves: Curves, found: Fit, judged: _Judged, level: float
+    plates: list[dict],
+    curves: Curves,
+    found: Fit,
+    judged: _Judged,
+    table: pd.DataFrame,
+    level: float,
 ) -> pd.DataFrame:
     """Every two curves of a drug that share the subject or the day; the first one is the reference."""
     pairs = [
@@ -348,14 +411,16 @@ def _pairs_table(
     if not pairs:
         return pd.DataFrame(columns=PAIR_COLUMNS)
     columns, of = [i for i, _ in pairs], [j for _, j in pairs]
-    return _compared(
+    compared = _compared(
         [plates[i] for i in columns],
         [plates[j]["curve"] for j in of],
         ["reference"] * len(pairs),
         (curves.take(columns), found.take(columns), judged.take(columns)),
         (curves.take(of), found.take(of), judged.take(of)),
         level,
-    )[PAIR_COLUMNS]
+    )
+    same_day = [plates[i]["day"] == plates[j]["day"] for i, j in pairs]
+    return _with_plates(compared, table, columns, [0] * len(pairs), same_day, level)[PAIR_COLUMNS]
 
 
 def _compared(plates, references, words, own, other, level) -> pd.DataFrame:

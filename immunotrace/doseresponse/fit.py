@@ -138,10 +138,11 @@ def fit_wells(
     found = fit(model, curves)
     several = [np.ones(len(doses)) for doses in dose]
     if weights == "relative":
-        for _ in range(_REWEIGHTINGS):
+        for left in reversed(range(_REWEIGHTINGS)):
             several = _relative_weights(found, dose)
             curves = summarise(dose, response, several)
-            found = fit(model, curves)
+            # The last fit looks for the best optimum again; those on the way there follow the first.
+            found = _upright(refit(model, [curves], found.theta)) if left else fit(model, curves)
     if robust:
         return _without_outliers(model, dose, response, weights, several)
     return curves, found
@@ -173,8 +174,8 @@ def _without_outliers(
     """
     medians = []
     for doses, responses in zip(dose, response, strict=True):
-        doses, responses = np.asarray(doses, float), np.asarray(responses, float)
-        levels, place = np.unique(doses, return_inverse=True)
+        responses = np.asarray(responses, float)
+        levels, place = np.unique(log_dose(doses), return_inverse=True)
         medians.append(
             np.array([np.median(responses[place == k]) for k in range(levels.size)])[place]
         )

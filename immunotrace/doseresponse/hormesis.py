@@ -18,16 +18,18 @@ from immunotrace.doseresponse.models import LOG_ZERO_DOSE
 # Below a slope of 1 the curve does not come down again.
 _SLOPES, _LEAST_SLOPE, _LARGEST_SLOPE = (1.3, 2.0, 3.5, 8.0), 1.0, 50.0
 _MIDPOINTS = 9
+_PARAMETERS = 5
 
 
 def hormesis(curves: Curves, found: Fit) -> tuple[np.ndarray, np.ndarray]:
     """P value of the F test of `rise` = 0 for each curve, and AICc with `rise` minus AICc without.
 
-    `found`: four-parameter logistic fits. Each (curves,); NaN without degrees of freedom, and p 1
-    where `rise` is negative, which is no hormesis.
+    `found`: four-parameter logistic fits. Each (curves,); NaN without residuals or degrees of freedom, or
+    with fewer doses than the model has parameters, and p 1 where `rise` is negative, which is none.
     """
     p, difference = np.full((2, found.rss.size), np.nan)
-    for i in np.flatnonzero(found.df >= 3):
+    doses = np.sum(curves.weight > 0, axis=0)
+    for i in np.flatnonzero((found.df >= 3) & (doses >= _PARAMETERS) & (found.rss > 0)):
         rss, rise = _fit_one(curves, i)
         extra = max(found.rss[i] - rss, 0.0)
         p[i] = fdtrc(1, found.df[i] - 1, extra / (rss / (found.df[i] - 1))) if rise > 0 else 1.0

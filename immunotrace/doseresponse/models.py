@@ -19,14 +19,20 @@ SLOPE, BOTTOM, TOP, MIDPOINT, ASYMMETRY = range(5)
 LOG_ZERO_DOSE = -1e6
 _LARGEST_EXPONENT = 300.0  # products of what exp() makes of it are still ordinary numbers
 _LARGEST_LOG_RATE = 30.0  # exp(-exp(30)) is 0
+_DOSE_DIGITS = 12  # a conversion of units changes the last ones of the 15 to 17 that a number has
 
 
 def log_dose(dose) -> np.ndarray:
-    """Natural logarithm of doses, with `LOG_ZERO_DOSE` for a dose of zero."""
+    """Natural logarithm of doses, with `LOG_ZERO_DOSE` for a dose of zero.
+
+    Doses that agree to 12 significant digits have the same logarithm: they are one level.
+    """
     dose = np.asarray(dose, float)
     if not np.all(np.isfinite(dose) & (dose >= 0)):
         raise ValueError("doses must be finite and not negative")
-    return np.where(dose > 0, np.log(np.where(dose > 0, dose, 1.0)), LOG_ZERO_DOSE)
+    positive = np.where(dose > 0, dose, 1.0)
+    scale = 10.0 ** (_DOSE_DIGITS - 1 - np.floor(np.log10(positive)))
+    return np.where(dose > 0, np.log(np.round(positive * scale) / scale), LOG_ZERO_DOSE)
 
 
 @dataclass(frozen=True)

@@ -496,8 +496,9 @@ def draw_ratios(data: pd.DataFrame, level: float) -> Figure:
         right=1.25,
         column_gap=1.35, bottom=0.4, key=False,
         note=f"Points: IC50 of the day over the IC50 of the subject's baseline curves fitted together; bars: "
-        f"{level * 100:g} % interval. Right: ratio, interval and P of the extra-sum-of-squares F test of one "
-        f"common curve. n = {len(names)} curves, each of one plate; replicate wells are not independent subjects.",
+        f"{level * 100:g} % interval of the wells, within plates only. Right: ratio, that interval, and P by the "
+        f"scatter between days of baseline and control, plates not wells being the replicates (– where that is not "
+        f"known). n = {len(names)} curves, each of one plate.",
     )  # fmt: skip
     for axis, kind in zip(made.axes[0], kinds, strict=True):
         part = data[data["ic50_kind"] == kind]
@@ -526,7 +527,7 @@ def draw_ratios(data: pd.DataFrame, level: float) -> Figure:
             else:
                 text = (
                     f"{_ratio(row.ratio)} ({_ratio(row.ratio_low)} to {_ratio(row.ratio_high)})  "
-                    f"{_p_text(row.p_value)}"
+                    f"{_p_text(row.plates_p)}"
                 )
                 axis.hlines(
                     place,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from immunotrace.errors import InputError
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_CLOCK_TIME = re.compile(r"\d{1,3}:\d{2}(:\d{2}(\.\d+)?)?")
-_WELL = re.compile(r"([A-P])0?([1-9]|1\d|2[0-4])")
-_COLUMN = re.compile(r"0?(\d{1,2})(\.0)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_CLOCK_TIME = re.compile(r"\d{1,3}:\d{2}(:\d{2}(\.\d+)?)?", re.ASCII)
+_WELL = re.compile(r"([A-P])0?([1-9]|1\d|2[0-4])", re.ASCII)
+_COLUMN = re.compile(r"0?(\d{1,2})(\.0)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,11 @@ def add_reading(path: str | Path, grid: Grid, well: str, text: str, line: int) -
 
 
 def delimiter_of(lines: list[str]) -> str:
-    """The separator of the first line that has one; a tab before a semicolon before a comma."""
+    """The separator with which the lines have the heading of a grid, else that of the first line that
+    has one; a tab before a semicolon before a comma."""
+    for delimiter in "\t;,":
+        if next(headings(lines, delimiter), None):
+            return delimiter
     for line in lines:
         for delimiter in "\t;,":
             if delimiter in line:

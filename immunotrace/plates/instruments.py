@@ -34,7 +34,7 @@ def beckman_ls(path, lines) -> list[Grid]:
             raise InputError(
                 f"{path} line {number}: {len(cells)} cells; the heading has {len(names)}."
             )
-        sample = re.fullmatch(r"(\d+)(\.0)?", cells[names.index("Sam")])
+        sample = re.fullmatch(r"([0-9]{1,4})(\.0)?", cells[names.index("Sam")])
         if not sample or not 1 <= int(sample[1]) <= len(_ROWS) * _COLUMNS:
             raise InputError(
                 f"{path} line {number}: sample {told(cells[names.index('Sam')])}; expected a number from 1 "
@@ -147,6 +147,11 @@ def hidex(path, lines) -> list[Grid]:
                 f"{path} line {first}: no well in the block that begins here; expected a line such as "
                 "'WName;A01'."
             )
+        if repeated and "Repe." not in block:
+            raise InputError(
+                f"{path} line {first}: no line 'Repe.' in the block that begins here; expected the number of "
+                "the repeat, for other blocks have one."
+            )
         for quantity in ("CPM", "DPM", "Counts"):
             if quantity in block:
                 text, line = block[quantity]
@@ -169,7 +174,7 @@ def softmax(path, lines) -> list[Grid]:
             continue
         if cells[3:5] != ["TimeFormat", "Endpoint"]:
             raise InputError(
-                f"{path} line {index + 1}: plate {told(cells[1])} is {told(' '.join(cells[3:5]))}; expected an "
+                f"{path} line {index + 1}: plate {told(''.join(cells[1:2]))} is {told(' '.join(cells[3:5]))}; expected an "
                 "endpoint in TimeFormat. Export it again in that form."
             )
         names, values = (split(text, "\t") for text in (*lines[index + 1 : index + 3], "", "")[:2])

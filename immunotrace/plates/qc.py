@@ -1,6 +1,7 @@
 """Quality control of a plate of proliferation counts."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,8 @@ def outlier_flags(wells: pd.DataFrame, limit: float = OUTLIER_Z) -> pd.Series:
     of the same kind of well by the median of their standard deviations, which outliers in fewer than
     half of the sets leave alone. In a set, the well farthest from the median is tested against the
     median of the others, and again without it, while three are left. A well that is ten times or a
-    tenth of its replicates is said to be one: a slip of the decimal point looks like that.
+    tenth of its replicates is said to be one: a slip of the decimal point looks like that. A well of 0
+    or less is no slip of a decimal point.
     """
     flags = pd.Series(None, index=wells.index, dtype=object)
     for roles in _NOISE_GROUPS:
@@ -47,17 +49,21 @@ def outlier_flags(wells: pd.DataFrame, limit: float = OUTLIER_Z) -> pd.Series:
                 if abs(away) <= limit * scale * math.sqrt(1 + spread):
                     break
                 slip = abs(abs(away) - math.log(10)) < _SLIP_WIDTH
+                slip &= wells.loc[index[far], "value"] > 0
                 factor = "10 times" if away > 0 else "a tenth of"
                 flags[index[far]] = f"outlier, {factor} its replicates" if slip else "outlier"
                 index, values = np.delete(index, far), others
     return flags
 
 
-def plate_quality(wells: pd.DataFrame) -> dict:
+def plate_quality(wells: pd.DataFrame, exported: Iterable[str] | None = None) -> dict:
     """One row of plate_qc.tsv for the wells of a plate.
 
-    Effects of position are relative changes of the counts: of edge wells against inner wells, and
-    from the first to the last row and column of the plate. Flagged wells are left out. `z_prime` is
+    `exported`: the names of all wells of the export, which show whether the plate has 96 or 384; by
+    default those of `wells`. The verdict is `fail`, `warn`, `pass`, or `unchecked` where nothing of
+    the plate tells whether it was stimulated or whether replicates agree. Effects of position are
+    relative changes of the counts: of edge wells against inner wells, and from the first to the last
+    row and column of the plate. Flagged wells are left out. `z_prime` is
     of stimulated against unstimulated counts; the stimulation index is after subtraction of the
     blank.
     """
@@ -67,13 +73,12 @@ def plate_quality(wells: pd.DataFrame) -> dict:
     control, unstimulated = mean.get("control", math.nan), mean.get("unstimulated", math.nan)
     blank = mean.get("blank", math.nan)
     background = 0.0 if math.isnan(blank) else blank
-    z_prime = 1 - 3 * (spread.get("control", math.nan) + spread.get("unstimulated", math.nan)) / (
-        abs(control - unstimulated)
-    )
+    scatter = spread.get("control", math.nan) + spread.get("unstimulated", math.nan)
+    z_prime = 1 - 3 * scatter / gap if (gap := abs(control - unstimulated)) > 0 else math.nan
     driven = clean[clean["well_role"].isin(["sample", "control"])]
     replicates = driven.groupby(["well_role", "dose"])["value"]
     cv = 100 * replicates.std() / replicates.mean()
-    effects = _position_effects(clean)
+    effects = _position_effects(clean, wells["well"] if exported is None else exported)
     edge, down, across = (effect for effect, _ in effects.values())
     signal, noise = control - background, unstimulated - background
     outliers = wells.loc[wells["flag"].str.startswith("outlier", na=False), "well"]
@@ -86,22 +91,26 @@ def plate_quality(wells: pd.DataFrame) -> dict:
         "day": first["day"],
         "replicate_cv_percent": cv.median(),
         "replicate_cv_max_percent": cv.max(),
-        "control_cv_percent": 100 * spread.get("control", math.nan) / control,
+        "control_cv_percent": _percent(spread.get("control", math.nan), control),
         "z_prime": z_prime,
         "stimulation_index": signal / noise if noise > 0 else math.nan,
         "edge_effect_percent": edge,
         "row_drift_percent": down,
         "column_drift_percent": across,
         "blank_mean": blank,
-        "blank_percent_of_control": 100 * blank / control,
+        "blank_percent_of_control": _percent(blank, control),
         "outlier_wells": ", ".join(outliers),
         "unreadable_wells": ", ".join(unreadable),
     }
     return quality | _verdict(quality, effects)
 
 
+def _percent(part: float, whole: float) -> float:
+    return 100 * part / whole if whole > 0 else math.nan
+
+
 def _verdict(quality: dict, effects: dict[str, tuple[float, float]]) -> dict:
-    fails, warnings = [], []
+    fails, warnings, unchecked = [], [], []
     z_prime, index = quality["z_prime"], quality["stimulation_index"]
     if z_prime < MIN_Z_PRIME:
         fails.append(f"Z' {z_prime:.2f}: stimulated and unstimulated wells overlap")
@@ -122,8 +131,12 @@ def _verdict(quality: dict, effects: dict[str, tuple[float, float]]) -> dict:
         warnings.append(f"outlier wells {quality['outlier_wells']}")
     if quality["unreadable_wells"]:
         warnings.append(f"unreadable wells {quality['unreadable_wells']}")
-    verdict = "fail" if fails else "warn" if warnings else "pass"
-    return {"verdict": verdict, "reason": "; ".join(fails + warnings)}
+    if math.isnan(z_prime) and math.isnan(index):
+        unchecked.append("stimulation not checked: too few unstimulated wells")
+    if math.isnan(quality["replicate_cv_percent"]):
+        unchecked.append("replicates not checked: one well a dose")
+    verdict = "fail" if fails else "warn" if warnings else "unchecked" if unchecked else "pass"
+    return {"verdict": verdict, "reason": "; ".join(fails + warnings + unchecked)}
 
 
 def _replicate_sets(wells: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -151,7 +164,9 @@ def _pooled_scale(sets: list[np.ndarray]) -> float:
     return float(np.median(scales)) if scales else math.nan
 
 
-def _position_effects(wells: pd.DataFrame) -> dict[str, tuple[float, float]]:
+def _position_effects(
+    wells: pd.DataFrame, exported: Iterable[str]
+) -> dict[str, tuple[float, float]]:
     """Relative change of the counts (percent) and its standard error, by kind of position.
 
     One least-squares fit of the logarithm within sets of replicates, with the edge, the row and the
@@ -160,18 +175,21 @@ def _position_effects(wells: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """
     row = wells["well"].str[0].map("ABCDEFGHIJKLMNOP".index).astype(float)
     column = wells["well"].str[1:].astype(float)
-    last_row, last_column = (15, 24) if row.max() > 7 or column.max() > 12 else (7, 12)
+    large = any(well[0] > "H" or int(well[1:]) > 12 for well in exported)
+    last_row, last_column = (15, 24) if large else (7, 12)
     on_edge = row.isin([0, last_row]) | column.isin([1, last_column])
     position = np.column_stack([on_edge, row / last_row, (column - 1) / (last_column - 1)])
     position = position.astype(float)
     position = pd.DataFrame(position, index=wells.index)
+    names = ("edge effect", "drift from top to bottom", "drift from left to right")
+    out = dict.fromkeys(names, (math.nan, math.nan))
     sets = _replicate_sets(wells[wells["well_role"] != "blank"])
+    if not sets:
+        return out
     x = np.concatenate([(position.loc[i] - position.loc[i].mean()).to_numpy() for i, _ in sets])
     y = np.concatenate([values - values.mean() for _, values in sets])
-    names = ("edge effect", "drift from top to bottom", "drift from left to right")
     known = np.flatnonzero(np.ptp(x, axis=0) > 0)
     degrees = y.size - len(sets) - known.size
-    out = dict.fromkeys(names, (math.nan, math.nan))
     if degrees < 3 or np.linalg.matrix_rank(x[:, known]) < known.size:
         return out
     slopes, *_ = np.linalg.lstsq(x[:, known], y, rcond=None)

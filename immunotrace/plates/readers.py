@@ -10,6 +10,7 @@ import io
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from immunotrace.errors import InputError
@@ -36,14 +37,15 @@ _ROWS_OF_COLUMNS = {12: "ABCDEFGH", 24: "ABCDEFGHIJKLMNOP"}
 def read_export(path: str | Path, format: str, grid: str | None = None) -> Grid:
     """The grid of readings that an export holds.
 
-    Where a file has several, `grid` names the one that is meant. Raises InputError, with file and
-    line, where the file is not of the format, and where no or several grids of data are in it.
+    Where a file has several, `grid` names the one that is meant; grids of one name are numbered, in
+    the order of the file: `cpm (1)`, `cpm (2)`. Raises InputError, with file and line, where the file
+    is not of the format, and where no or several grids of data are in it.
     """
     if format not in READERS:
         raise InputError(
             f"{path}: no reader for the format {format!r}; expected one of {', '.join(READERS)}."
         )
-    data = [found for found in READERS[format](path) if not found.is_clock]
+    data = _numbered([found for found in READERS[format](path) if not found.is_clock])
     if grid is not None:
         data = [found for found in data if found.name == grid] or _no_such_grid(path, grid, data)
     if not data:
@@ -62,6 +64,16 @@ def read_export(path: str | Path, format: str, grid: str | None = None) -> Grid:
             f"expected the format {format}."
         )
     return data[0]
+
+
+def _numbered(grids: list[Grid]) -> list[Grid]:
+    names = [grid.name for grid in grids]
+    return [
+        replace(grid, name=f"{grid.name} ({names[: i + 1].count(grid.name)})")
+        if names.count(grid.name) > 1
+        else grid
+        for i, grid in enumerate(grids)
+    ]
 
 
 def _no_such_grid(path, grid, data):
@@ -114,12 +126,13 @@ def _topcount_list(path) -> list[Grid]:
         if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) != len(heading) or not cells[0].isdigit() or not 1 <= int(cells[0]) <= 96:
+        index = int(cells[0]) if re.fullmatch("[0-9]{1,4}", cells[0]) else 0
+        if len(cells) != len(heading) or not 1 <= index <= 96:
             raise InputError(
                 f"{path} line {number}: {told(line)}; expected {len(heading)} cells, the first an "
                 "index from 1 to 96."
             )
-        row, column = divmod(int(cells[0]) - 1, _TOPCOUNT_COLUMNS)
+        row, column = divmod(index - 1, _TOPCOUNT_COLUMNS)
         add_reading(path, grid, f"{_TOPCOUNT_ROWS[row]}{column + 1}", cells[1], number)
     return [grid]
 
@@ -195,7 +208,15 @@ def _long_csv(path) -> list[Grid]:
     rows = csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter_of(lines))
     grids: dict[str, Grid] = {}
     columns: dict[str, int] = {}
-    for cells in rows:
+    while True:
+        try:
+            cells = next(rows, None)
+        except csv.Error as error:
+            raise InputError(
+                f"{path} line {rows.line_num}: {error}; expected lines of `well` and `value` (format long_csv)."
+            ) from None
+        if cells is None:
+            break
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
@@ -309,4 +330,4 @@ def read_lines(path: str | Path) -> list[str]:
             f"{path} line {line}: a NUL character; expected a text file in UTF-8, or UTF-16 with its "
             "byte order mark."
         )
-    return [line.rstrip("\r") for line in text.split("\n")]
+    return re.split("\r*\n|\r", text)

@@ -7,6 +7,11 @@ _MASS = {"ng/ml": 1.0, "ug/ml": 1000.0}
 _AMOUNT = {"nM": 1.0, "uM": 1000.0}
 
 
+def rounded(dose: float) -> float:
+    """A dose to 12 significant digits: 0.1287 ug/ml are 128.7 ng/ml, not 128.70000000000002."""
+    return float(f"{dose:.12g}")
+
+
 def dose_factor(unit: str, wanted: str, molar_mass: float | None, where: str) -> float:
     """The factor from doses in `unit` to doses in `wanted` (ng/ml, ug/ml, nM or uM).
 

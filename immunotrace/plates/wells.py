@@ -9,7 +9,7 @@ from immunotrace.errors import InputError, not_read
 from immunotrace.plates.grids import Grid
 from immunotrace.plates.qc import outlier_flags, plate_quality
 from immunotrace.plates.readers import read_export, sniff_format
-from immunotrace.plates.units import dose_factor
+from immunotrace.plates.units import dose_factor, rounded
 from immunotrace.privacy import told
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def read_plates(rows: list[dict], settings: dict) -> tuple[pd.DataFrame, pd.Data
     to give all doses in, with `molar_mass` (g/mol, by drug) to go between mass and amount, and
     `on_failed_plate` (keep, the default, exclude or stop) and `on_unreadable` (stop, the default, or
     exclude: such a plate has no wells, and its row of quality control says why). Wells come with `flag` (`outlier`,
-    `unreadable: ...`), `used` (whether fits use them: none of an excluded plate) and `response`, the
+    `unreadable: ...`), `used` (whether fits use them: none of an excluded plate, and of one that is dead) and `response`, the
     percent of the plate's stimulated control after subtraction of the mean blank, for samples and
     controls. A control has the dose 0. Raises InputError.
     """
@@ -43,7 +43,11 @@ def read_plates(rows: list[dict], settings: dict) -> tuple[pd.DataFrame, pd.Data
             quality.append({**about, "verdict": "fail", "reason": not_read(error, row["file"])})
             continue
         plates.append(_plate_wells(row, grid, settings))
-        quality.append(plate_quality(plates[-1]))
+        quality.append(plate_quality(plates[-1], grid.wells))
+        if dead := _dead(plates[-1]):
+            reason = "; ".join(filter(None, [dead, quality[-1]["reason"]]))
+            quality[-1] |= {"verdict": "fail", "reason": reason}
+            plates[-1]["used"] = False
     exclude_unread = settings.get("on_unreadable") == "exclude"
     if unread and not (exclude_unread and plates):
         advice = "Mend such a file, or take its plate out of the sheet of plates"
@@ -64,9 +68,10 @@ def read_plates(rows: list[dict], settings: dict) -> tuple[pd.DataFrame, pd.Data
             f"plates that fail quality control:{named}\nCount them again, take them out of the sheet of "
             "plates, or go on without them with dose_response: on_failed_plate: exclude"
         )
-    quality["used"] = read & ~failed if on_failed == "exclude" else read
-    for plate, used in zip(plates, quality.loc[read, "used"], strict=True):
-        plate["used"] &= used
+    for plate, fails in zip(plates, failed[read], strict=True):
+        plate["used"] &= not (fails and on_failed == "exclude")
+    used = [plate["plate"].iloc[0] for plate in plates if plate["used"].any()]
+    quality["used"] = quality["plate"].isin(used)
     return pd.concat(plates, ignore_index=True)[COLUMNS], quality
 
 
@@ -99,7 +104,11 @@ def _plate_wells(row: dict, grid: Grid, settings: dict) -> pd.DataFrame:
                 "%s line %d: well %s holds %s, not a number; it is left out",
                 row["file"], reading.line, entry["well"], told(reading.text),
             )  # fmt: skip
-        dose = 0.0 if entry["well_role"] == "control" else entry.get("dose", math.nan) * factor
+        dose = (
+            0.0
+            if entry["well_role"] == "control"
+            else rounded(entry.get("dose", math.nan) * factor)
+        )
         flag = f"unreadable: {_unread(reading.text)}" if unreadable else None
         records.append((entry["well"], dose, entry["well_role"], reading.value, flag))
     wells = pd.DataFrame(records, columns=["well", "dose", "well_role", "value", "flag"])
@@ -113,6 +122,22 @@ def _plate_wells(row: dict, grid: Grid, settings: dict) -> pd.DataFrame:
     wells["used"] = wells["value"].notna() & ~(outlier & settings["exclude_outlier_wells"])
     wells["response"] = _percent_of_control(wells)
     return wells
+
+
+def _dead(wells: pd.DataFrame) -> str:
+    """Why no curve can be fitted to a plate, whatever is chosen for those that fail; or empty text."""
+    means = wells[wells["used"]].groupby("well_role")["value"].mean()
+    usable = wells[wells["used"] & wells["response"].notna()]
+    if usable["dose"].nunique() > 1:
+        return ""
+    if usable.empty and "control" in means:
+        blank = f"the blank ({means['blank']:.6g})" if "blank" in means else "0"
+        return (
+            f"dead: the stimulated control ({means['control']:.6g}) does not count more than {blank}, "
+            "so there is no curve"
+        )
+    missing = "samples of several doses" if "control" in means else "stimulated control"
+    return f"dead: no readable {missing}, so there is no curve"
 
 
 def _unread(text: str) -> str:

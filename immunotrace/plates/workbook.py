@@ -6,6 +6,7 @@ workbook is run.
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +17,11 @@ _LINKS = "{http://schemas.openxmlformats.org/package/2006/relationships}"
 _LINK_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _LARGEST_PART = 50_000_000  # bytes, unpacked: an export of plates has far less
 _LARGEST_ROW, _LARGEST_COLUMN = 20_000, 500
+# What zipfile, zlib and the XML parser raise, and this module for indices that lead nowhere.
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, ElementTree.ParseError, EOFError, LookupError,
+    NotImplementedError, OverflowError, RuntimeError, ValueError,
+)  # fmt: skip
 
 
 def read_workbook(path: str | Path) -> dict[str, list[str]]:
@@ -32,9 +38,10 @@ def read_workbook(path: str | Path) -> dict[str, list[str]]:
             }
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (zipfile.BadZipFile, ElementTree.ParseError, KeyError, NotImplementedError) as error:
+    except _BROKEN as error:
         raise InputError(
-            f"{path}: not an Excel workbook ({error}). Save the export as .xlsx or as text."
+            f"{path}: not an Excel workbook, a damaged one or one with a password ({error}). Save the "
+            "export as .xlsx without a password, or as text."
         ) from None
 
 
@@ -82,7 +89,9 @@ def _rows(root, texts, where) -> list[str]:
     rows: dict[int, dict[int, str]] = {}
     number = 0
     for row in root.iter(f"{_MAIN}row"):
-        number = int(row.get("r", number + 1))
+        number = _index(row.get("r", str(number + 1)))
+        if number == 0:
+            raise ValueError("a row 0")
         column = 0
         for cell in row.iter(f"{_MAIN}c"):
             name = re.fullmatch(r"([A-Z]+)\d+", cell.get("r", ""))
@@ -95,13 +104,19 @@ def _rows(root, texts, where) -> list[str]:
                 value = _text(inline) if inline is not None else ""
             else:
                 value = cell.findtext(f"{_MAIN}v") or ""
-                value = texts[int(value)] if kind == "s" and value else value
+                value = texts[_index(value)] if kind == "s" and value else value
             rows.setdefault(number, {})[column] = " ".join(value.split())
     lines = []
     for number in range(1, max(rows, default=0) + 1):
         cells = rows.get(number, {})
         lines.append("\t".join(cells.get(i, "") for i in range(1, max(cells, default=0) + 1)))
     return lines
+
+
+def _index(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError(f"an index {text[:20]!r}")
+    return int(text)
 
 
 def _column(letters: str) -> int:

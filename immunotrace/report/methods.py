@@ -207,7 +207,9 @@ def dose_response(case: dict) -> list[str]:
         "either side of 50 % (absolute). Imax is the inhibition at the "
         "highest dose tested, or that of the fitted lower plateau, as named.",
         "Curves after the first infusion are compared with the curve through the subject's baseline plates "
-        "by the ratio of their IC50, an extra-sum-of-squares F test and the difference of AICc. Replicate "
+        "by the ratio of their IC50, an extra-sum-of-squares F test and the difference of AICc: all of the wells, "
+        "within plates only. With plates as replicates, a t test judges the ratio by the scatter between days of "
+        "baseline and of the control (degrees of freedom after Satterthwaite 1946). Replicate "
         "wells are of one blood draw: they tell the assay's precision, not the variation between people.",
     ]
 

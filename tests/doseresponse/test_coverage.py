@@ -10,13 +10,15 @@ CURVES = 1000
 ALLOWED = 4 * (0.95 * 0.05 / CURVES) ** 0.5
 
 
+@pytest.mark.parametrize(("weights", "power"), [("constant", 0.0), ("relative", 1.0)])
 @pytest.mark.parametrize(
     "design",
     [Design(10, 3, 5, "middle"), Design(8, 4, 10, "low end"), Design(12, 2, 10, "high end")],
     ids=lambda design: design.place,
 )
-def test_intervals_hold_the_truth_as_often_as_they_say(design):
-    shares = covered(design, CURVES, np.random.default_rng(1))
+def test_intervals_hold_the_truth_as_often_as_they_say(design, weights, power):
+    """With the weights that are right for the noise; relative ones are the default."""
+    shares = covered(design, CURVES, np.random.default_rng(1), weights, power)
     # By the rules of Sebaugh 2011 the high end is too near for a relative IC50.
     for kind in ("absolute",) if design.place == "high end" else ("relative", "absolute"):
         assert shares[f"{kind} reported"] > 0.9

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as t_distribution
 
 from immunotrace.doseresponse.curves import CONTRAST_COLUMNS, fit_curves
+from immunotrace.doseresponse.days import between_plates, scatter_of, usual_curves
 from immunotrace.errors import InputError
 from immunotrace.longitudinal.measurements import measurements
 
@@ -335,3 +337,188 @@ def test_hormesis_is_suggested_where_it_is_and_seldom_where_it_is_not():
     # in any of 60 curves in 5 % of such tables, halved by the sign
     assert not absent["suggestion"].str.startswith("hormesis").any()
     assert absent["absolute_ic50"].notna().all()
+
+
+RISE = dict(ic50=8.0, bottom=290.0)
+
+
+@pytest.mark.parametrize("model", ["four_parameter", "weibull1", "weibull2", "five_parameter"])
+def test_a_rising_curve_has_no_ic50_and_says_so(model):
+    """Proliferation that the drug drives up to 290 % of the control: an inhibition of -190 %."""
+    row = fitted(plate("p", 0, **RISE), model=model)[0].iloc[0]
+    assert row["call"] == row["relative_call"] == "not_determined"
+    assert row["reason"].startswith("rising: the fitted response grows with the dose")
+    assert row["relative_reason"] == row["reason"]
+    assert row[["absolute_ic50", "relative_ic50"]].isna().all()
+    # three standard errors of the wells on the plateau; a Weibull curve is not of this shape
+    assert row["imax_plateau"] == pytest.approx(-190, abs=13 if "weibull" in model else 8)
+    assert row["imax_top_dose"] == pytest.approx(-190 * 250 / 258, abs=9)
+
+
+def test_a_rising_curve_is_no_bound_and_no_change():
+    tables = tables_of(plate("p", -1, 10.0), plate("q", 5, **RISE))
+    values = measurements(None, None, tables["curves"])
+    assert values[values["measurement"].str.endswith("ic50")]["day"].tolist() == [-1, -1]
+    assert tables["contrasts"]["ratio"].isna().all()
+    assert tables["contrasts"]["reason"].str.endswith("of this curve is not determined").all()
+
+
+def test_a_rising_curve_without_a_plateau_is_no_bound():
+    some = plate("p", 0, 10.0, bottom=100)
+    row = fitted(some.assign(response=some["response"] + 90 * (some["dose"] / 250) ** 0.7))[0].iloc[
+        0
+    ]
+    assert (row["call"], row["relative_call"]) == ("not_determined", "not_determined")
+    assert row["bound"] == ""
+
+
+def test_one_tested_dose_is_too_few_and_no_failure():
+    some = plate("p", 0, 10.0)
+    one = some[some["dose"].isin([0, DOSES[-1]])]
+    row = fitted(one)[0].iloc[0]
+    assert (row["call"], row["relative_call"]) == ("not_determined", "not_determined")
+    assert row["reason"].startswith("too few wells: 2 doses for 4 parameters")
+    assert row["imax_top_dose"] == pytest.approx(85, abs=9)
+
+
+def test_the_robust_inhibition_at_the_top_dose_is_of_its_wells():
+    """Of the wells 12, 13 and 60 % the median, whatever the fitted curve says."""
+    some = plate("p", 0, 8.0, bottom=10.0, noise=1.0)
+    some.loc[some["dose"] == DOSES[-1], "response"] = [12.0, 13.0, 60.0]
+    assert fitted(some)[0]["imax_top_dose"].iloc[0] == pytest.approx(100 - 85 / 3, abs=0.01)
+    robust = fitted(some, robust=True)[0].iloc[0]
+    assert robust["imax_top_dose"] == pytest.approx(100 - 13, rel=1e-12)
+    assert robust["imax_top_dose_low"] < robust["imax_top_dose"] < robust["imax_top_dose_high"]
+
+
+def test_doses_that_differ_by_rounding_are_one_level():
+    some = plate("p", 0, 20.0)
+    converted = some.assign(
+        dose=some["dose"].where(some.index % 2 == 0, some["dose"] * (1 + 3e-16))
+    )
+    assert converted["dose"].nunique() > 11
+    tables = tables_of(some), tables_of(converted)
+    pd.testing.assert_frame_equal(tables[0]["curves"], tables[1]["curves"])
+
+
+SD = 0.08  # log10: 20 % between plates
+
+
+def scattered(days, seed, subject, role="patient", per_day=1, shift=0.0, of_day=SD, of_plate=0.0):
+    rng = np.random.default_rng([seed, 7])
+    plates = []
+    for day in days:
+        middle = 0.9 + (shift if day > 0 else 0.0) + of_day * rng.standard_normal()
+        for n in range(per_day):
+            ic50 = 10 ** (middle + of_plate * rng.standard_normal())
+            plates.append(
+                plate(
+                    f"{subject}_{day}_{n}",
+                    day,
+                    ic50,
+                    bottom=0.0,
+                    seed=100 * seed + n,
+                    subject=subject,
+                    role=role,
+                )
+            )
+    return plates
+
+
+DAYS = (-20, -10, -1, 14)
+
+
+def test_plates_that_scatter_make_no_difference_where_there_is_none():
+    """Where nothing happened the F test of the wells finds something in a third of the curves or more."""
+    plates = []
+    for seed in range(15):
+        own = scattered(DAYS, seed, "S")
+        other = scattered(DAYS, seed + 1000, "H", role="control")
+        for some in own + other:
+            plates.append(some.assign(drug=f"drug {seed}", plate=some["plate"] + str(seed)))
+    contrasts = tables_of(*plates, model="three_parameter")["contrasts"]
+    own = contrasts[(contrasts["subject"] == "S") & (contrasts["ic50_kind"] == "absolute")]
+    assert (own["p_value"] < 0.05).mean() > 0.3
+    assert own["plates_p"].notna().all()
+    assert (own["plates_p"] < 0.05).mean() <= 0.2  # 3 of 15: one chance in 28 by 5 % each
+
+
+def simulated_ratios(seed, per_day, of_day, of_plate):
+    """What plates say of a plate of day 14 where nothing happened, of IC50s drawn without wells."""
+    rng = np.random.default_rng([seed, per_day])
+    rows = [
+        dict(subject=subject, role=role, day=day, drug="mp", absolute_ic50=10 ** (middle + scatter))
+        for subject, role in (("S", "patient"), ("H", "control"))
+        for day in DAYS
+        for middle in [of_day * rng.standard_normal()]
+        for scatter in of_plate * rng.standard_normal(per_day)
+    ]
+    table = pd.DataFrame(rows).assign(log10_absolute_ic50_se=0.01)
+    logs = np.log10(table["absolute_ic50"])
+    own = table["subject"] == "S"
+    scatter = scatter_of(usual_curves(table, "mp", "S"), "absolute")
+    before = logs[own & (table["day"] <= 0)].mean()
+    later, other = logs[own & (table["day"] > 0)].iloc[0], logs[own & (table["day"] == -10)].iloc[0]
+    out = [between_plates(10 ** (later - before), 0.01, scatter, 3, False, 0.95)]
+    out.append(between_plates(10 ** (later - other), 0.01, scatter, 0, False, 0.95))
+    if per_day > 1:  # two plates of one day
+        plates = 10 ** (of_plate * rng.standard_normal(2))
+        out.append(between_plates(plates[0] / plates[1], 0.01, scatter, 0, True, 0.95))
+    return [(row["plates_p"] < 0.05, row["plates_low"] < 1 < row["plates_high"]) for row in out]
+
+
+@pytest.mark.parametrize(
+    ("per_day", "of_day", "of_plate"),
+    [(1, SD, 0.0), (2, SD, 0.05), (3, 0.02, 0.08), (2, 0.0, 0.08)],
+)
+def test_plates_and_days_are_the_replicates(per_day, of_day, of_plate):
+    """400 cases: p < 0.05 in 5 %, and intervals with the truth in 95 %, but for three standard errors
+    (3.3 %)."""
+    found = np.mean([simulated_ratios(k, per_day, of_day, of_plate) for k in range(400)], axis=0)
+    assert found[:, 0] == pytest.approx(0.05, abs=0.034)
+    assert found[:, 1] == pytest.approx(0.95, abs=0.034)
+
+
+def test_a_real_fall_is_found_between_plates():
+    fallen = scattered(DAYS, 1, "S1", shift=np.log10(0.2))
+    contrasts = tables_of(*fallen, *scattered(DAYS, 2, "H", role="control"))["contrasts"]
+    own = contrasts[contrasts["subject"] == "S1"]
+    assert (own["plates_p"] < 0.01).all()  # eight standard deviations, of 5 degrees of freedom
+    assert (own["plates_high"] < 1).all()
+
+
+def test_with_one_baseline_day_and_no_control_only_wells_are_compared():
+    tables = tables_of(plate("p", -1, 10.0), plate("q", 5, 4.0), plate("r", 5, 5.0, seed=2))
+    contrasts, pairs = tables["contrasts"], tables["pairs"].set_index(["curve", "reference"])
+    assert contrasts["plates_p"].isna().all()
+    assert set(contrasts["plates_note"]) == {
+        "within plates only: nothing shows how IC50s vary between days"
+    }
+    assert contrasts["p_value"].notna().all()
+    # The two plates of day 5 are after baseline, and the patient's: they are no yardstick.
+    same_day = pairs.loc[("S1 day 5 plate r", "S1 day 5 plate q")]
+    assert same_day["plates_note"].str.endswith("vary between plates of one day").all()
+
+
+def test_the_plate_columns_are_a_t_test_by_hand():
+    """Days of baseline and of the control: s^2 = sum of squares / df, t with 1 + 1/3 of it."""
+    plates = scattered(DAYS, 3, "S1") + scattered((-20, -1, 14), 5, "H", role="control")
+    tables = tables_of(*plates)
+    curves = tables["curves"].set_index("curve")
+    logs = np.log10(curves["absolute_ic50"])
+    own, other = (
+        logs[[f"S1 day {d}" for d in DAYS[:3]]],
+        logs[[f"H day {d}" for d in (-20, -1, 14)]],
+    )
+    squares = np.sum((own - own.mean()) ** 2) + np.sum((other - other.mean()) ** 2)
+    errors = curves["log10_absolute_ic50_se"] ** 2
+    error = errors[[*own.index, *other.index]].mean()
+    row = tables["contrasts"].query("curve == 'S1 day 14' and ic50_kind == 'absolute'").iloc[0]
+    sd = np.sqrt(squares / 4 * (1 + 1 / 3) + max(errors["S1 day 14"] - error, 0))
+    assert row["log10_plates_sd"] == pytest.approx(sd, rel=1e-12)
+    assert row["plates_df"] == 4
+    expected = 2 * t_distribution.sf(abs(np.log10(row["ratio"])) / sd, 4)
+    assert row["plates_p"] == pytest.approx(expected, rel=1e-9)
+    assert row["plates_high"] / row["ratio"] == pytest.approx(
+        10 ** (t_distribution.ppf(0.975, 4) * sd), rel=1e-9
+    )

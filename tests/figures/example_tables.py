@@ -393,6 +393,7 @@ def _plates(subjects, days, rng):
                             ratio_high=ratio * 1.35,
                             f=4.2,
                             p_value=0.0123 if ratio < 0.7 else 0.4,
+                            plates_p=0.0456 if ratio < 0.7 else float("nan"),
                             aicc_difference=3.1,
                             subject=subject,
                             role=role,
@@ -443,7 +444,17 @@ def _residuals(wells, rng):
     )  # fmt: skip
 
 
-CONTRASTS = ["curve", "reference", "ic50_kind", "ratio", "ratio_low", "ratio_high", "f", "p_value"]
+CONTRASTS = [
+    "curve",
+    "reference",
+    "ic50_kind",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "f",
+    "p_value",
+    "plates_p",
+]
 CONTRASTS += ["aicc_difference", "subject", "role", "day", "drug", "reason"]
 
 

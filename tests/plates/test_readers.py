@@ -123,6 +123,44 @@ def test_plain_grids_are_named_by_the_line_above(tmp_path):
         read_export(path, "plain_grid")
 
 
+def test_grids_of_one_name_are_chosen_by_their_number(tmp_path):
+    path = write(tmp_path, "cpm\n,1,2\nA,1,2\nB,3,4\n\ncpm\n,1,2\nA,5,6\nB,7,8\n")
+    with pytest.raises(InputError, match=r"'cpm \(1\)' \(line 2\), 'cpm \(2\)' \(line 7\)"):
+        read_export(path, "plain_grid", "cpm")
+    assert read_export(path, "plain_grid", "cpm (2)").wells["B2"].value == 8
+
+
+@pytest.mark.parametrize("title", ["Plate 1, 3H-thymidine", "day 3; two", ""])
+@pytest.mark.parametrize("delimiter", ["\t", ";", ","])
+def test_the_separator_is_that_of_the_grid_not_of_its_title(tmp_path, title, delimiter):
+    lines = [["", "1", "2"], ["A", "11", "12"], ["B", "21", "22"]]
+    text = "\n".join([title, *(delimiter.join(cells) for cells in lines)])
+    path = write(tmp_path, text)
+    assert sniff_format(path) == "plain_grid"
+    assert read_export(path, "plain_grid").wells["B2"].value == 22
+
+
+def test_digits_are_ascii(tmp_path):
+    """A superscript two and an Arabic one are digits to Python, and no well, index or count here."""
+    for text, message in (
+        ("index ,count ,time\n\u00b2,5,0\n", "line 2: .* an index from 1 to 96"),
+        ("index ,count ,time\n\u0661,5,0\n", "line 2: .* an index from 1 to 96"),
+        ("well,value\nA\u0661,5\n", "line 2: .* in column well"),
+    ):
+        path = write(tmp_path, text)
+        with pytest.raises(InputError, match=message):
+            read_export(path, sniff_format(path))
+    reading = read_export(write(tmp_path, "well,value\nA1,\u0661\nA2,5\n"), "long_csv").wells["A1"]
+    assert math.isnan(reading.value)
+
+
+def test_lines_of_an_old_mac_are_lines(tmp_path):
+    path = write(tmp_path, "well,value\rA1,3\rA2,x\r")
+    grid = read_export(path, sniff_format(path))
+    assert grid.wells["A1"].value == 3
+    assert grid.wells["A2"].line == 3
+
+
 def test_long_csv(tmp_path):
     path = write(tmp_path, "well;value;note\nA01;12.5;x\nb2;1e3;\n")
     grid = read_export(path, "long_csv")

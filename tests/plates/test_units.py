@@ -3,7 +3,7 @@
 import pytest
 
 from immunotrace.errors import InputError
-from immunotrace.plates.units import dose_factor
+from immunotrace.plates.units import dose_factor, rounded
 
 METHYLPREDNISOLONE = 374.47  # g/mol
 
@@ -29,6 +29,15 @@ def test_a_published_concentration():
     assert 4.4 * dose_factor("nM", "ng/ml", METHYLPREDNISOLONE, "") == pytest.approx(
         1.65, abs=0.005
     )
+
+
+@pytest.mark.parametrize(
+    "dose", [250, 128.7, 64.35, 64.1, 15.6, 9.2, 3.9, 2.3, 1.1, 0.98, 0.7, 0.24, 0.06]
+)
+def test_a_converted_dose_is_the_one_that_was_written(dose):
+    """0.1287 ug/ml is 128.70000000000002 ng/ml in floating point; of 13 such doses several are off."""
+    written = float(f"{dose / 1000:.9g}")
+    assert rounded(written * dose_factor("ug/ml", "ng/ml", None, "")) == dose
 
 
 def test_refusals():

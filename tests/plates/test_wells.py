@@ -108,6 +108,13 @@ def test_a_slip_of_the_decimal_point_is_called_one(tmp_path, factor, words):
     assert wells.loc["B5", "flag"] == f"outlier, {words} its replicates"
 
 
+@pytest.mark.parametrize("value", [0.0, -3.0])
+def test_a_well_that_counts_nothing_is_an_outlier_but_no_decimal_slip(tmp_path, value):
+    wells, _ = read(tmp_path, make_counts() | {"B5": value})
+    assert wells.loc["B5", "flag"] == "outlier"
+    assert wells["flag"].notna().sum() == 1
+
+
 def test_outliers_are_rare_in_normal_noise():
     """At most 2 % of plates of normal noise have a flagged well (0.4 % by the limit's design, and
     more because the scatter is estimated from the plate)."""
@@ -198,6 +205,51 @@ def test_an_unreadable_plate_stops_the_analysis_or_is_left_out_by_name(tmp_path)
         read_plates(rows[1:], exclude)
 
 
+def silent(level, roles=("sample", "control", "unstimulated", "blank")):
+    """A plate that counts the same everywhere: nothing, or its own background."""
+    return {entry["well"]: level for entry in plate_map() if entry["well_role"] in roles}
+
+
+@pytest.mark.parametrize("choice", ["keep", "exclude"])
+@pytest.mark.parametrize(
+    ("counts", "reason"),
+    [
+        (silent(0.0), "dead: the stimulated control (0) does not count more than the blank (0)"),
+        (silent(-5.0), "dead: the stimulated control (-5) does not count more than the blank (-5)"),
+        (
+            make_counts() | {f"{r}{c}": 30.0 for r in "ABC" for c in (11, 12)},
+            "dead: the stimulated control (30) does not count more than the blank (40)",
+        ),
+        (
+            make_counts() | {f"{r}{c}": "x" for r in "ABC" for c in (11, 12)},
+            "dead: no readable stimulated control",
+        ),
+        (
+            make_counts() | {f"{r}{c}": "x" for r in "ABC" for c in range(1, 11)},
+            "dead: no readable samples of several doses",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_dead_plate_fails_by_name_and_stops_no_other(tmp_path, counts, reason, choice):
+    rows = [sheet_row(tmp_path, make_counts(), "good"), sheet_row(tmp_path, counts, "dead")]
+    wells, quality = read_plates(rows, SETTINGS | {"on_failed_plate": choice})
+    assert quality["verdict"].tolist()[1] == "fail"
+    assert quality["reason"][1].startswith(reason)
+    assert quality["used"].tolist() == [True, False]
+    assert fit_curves(wells, {"level": 0.95})["curves"]["plate"].tolist() == ["good"]
+    with pytest.raises(InputError, match=r"dead.csv: plate dead: dead: "):
+        read_plates(rows, SETTINGS | {"on_failed_plate": "stop"})
+
+
+def test_a_dead_plate_without_unstimulated_wells_fails_too(tmp_path):
+    counts = make_counts() | {f"{r}{c}": 30.0 for r in "ABC" for c in (11, 12)}
+    row = sheet_row(tmp_path, counts)
+    row["map"] = [entry for entry in row["map"] if entry["well_role"] != "unstimulated"]
+    _, quality = read_plates([row], SETTINGS)
+    assert quality["verdict"][0] == "fail"
+
+
 def test_every_plate_excluded_is_said(tmp_path):
     wells, _ = read_plates(failing(tmp_path)[1:], SETTINGS | {"on_failed_plate": "exclude"})
     with pytest.raises(InputError, match="every plate failed quality control"):
@@ -225,14 +277,40 @@ def test_the_edge_of_a_384_well_plate(tmp_path):
     assert plate_quality(wells)["edge_effect_percent"] == pytest.approx(-30, abs=2)
 
 
+def test_a_partly_mapped_plate_is_judged_by_the_wells_of_its_export(tmp_path):
+    """The quarter A1:H12 of a 384-well plate: rows B to H and columns 2 to 12 are no edge."""
+    row = sheet_row(tmp_path, make_counts(cv=0.02, edge=0.7))
+    small, _ = read_plates([row], SETTINGS)
+    with open(row["file"], "a") as file:
+        file.write("P24,30\n")
+    _, quality = read_plates([row], SETTINGS)
+    assert "edge" in plate_quality(small)["reason"]
+    # Column 12 was an edge of the small plate; of the large one only row A and column 1 are.
+    exported = [f"{r}{c}" for r in "ABCDEFGHIJKLMNOP" for c in range(1, 25)]
+    expected = plate_quality(small, exported)["edge_effect_percent"]
+    assert quality["edge_effect_percent"][0] == pytest.approx(expected, nan_ok=True)
+    assert expected != pytest.approx(plate_quality(small)["edge_effect_percent"])
+
+
 def test_quality_without_unstimulated_and_blank_wells_is_empty_not_wrong(tmp_path):
     row = sheet_row(tmp_path, make_counts())
     row["map"] = [entry for entry in row["map"] if entry["well_role"] in ("sample", "control")]
-    wells, quality = read_plates([row], SETTINGS)
+    _, quality = read_plates([row], SETTINGS)
     assert np.isnan(quality["z_prime"][0])
     assert np.isnan(quality["stimulation_index"][0])
     assert np.isfinite(quality["replicate_cv_percent"][0])
-    assert plate_quality(wells)["verdict"] == "pass"
+    assert quality["verdict"][0] == "unchecked"
+    assert quality["reason"][0] == "stimulation not checked: too few unstimulated wells"
+
+
+def test_doses_in_several_units_are_one_level(tmp_path):
+    rows = [sheet_row(tmp_path, make_counts(), name) for name in ("ng", "ug")]
+    for entry in rows[1]["map"]:
+        if "dose" in entry:
+            entry["dose"] = float(f"{entry['dose'] / 1000:.9g}")
+    rows[1]["dose_unit"] = "ug/ml"
+    wells, _ = read_plates(rows, SETTINGS | {"dose_unit": "ng/ml"})
+    assert sorted(wells["dose"].dropna().unique()) == sorted([0.0, *DOSES])
 
 
 def test_doses_are_converted_on_demand(tmp_path):
