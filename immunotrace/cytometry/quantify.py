@@ -127,7 +127,7 @@ class GateSource:
         template are applied as read back from it. Gates of a FlowJo workspace stay there, for its
         biexponential scale has no counterpart in Gating-ML: the folder gets a line that says so.
         """
-        from immunotrace.cytometry import gates
+        from immunotrace.cytometry import gates, gatingml
         from immunotrace.cytometry.events import Events
         from immunotrace.cytometry.gate_overrides import with_moved_gates
         from immunotrace.cytometry.panel import compensated_events, marker_channels
@@ -158,11 +158,9 @@ class GateSource:
         if wanted is not None and self.kind == "template":
             overrides = [o for o in overrides if o["population"] in gating.populations.values()]
         if overrides:
-            if self.kind == "gatingml":
-                gating = gates.read_gatingml(self.file)  # its own, for it is changed
             gating = with_moved_gates(gating, overrides, name, self.kind == "flowjo")
             if document is not None:
-                document = gates.gatingml_document(gating.strategy, gates.names_by_id(gating))
+                document = gatingml.document(gating.strategy, gates.names_by_id(gating))
         if folder is not None and document is not None:
             (folder / f"{name}.xml").write_bytes(document)
         elif folder is not None:

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.cytometry import made
-from immunotrace.cytometry import events, gates
+from immunotrace.cytometry import events, gates, gatingml
 from immunotrace.cytometry.events import Events
 from immunotrace.cytometry.fcs import Spillover, compensate, read_fcs
 from immunotrace.cytometry.logicle import Logicle
+from immunotrace.cytometry.strategy import of_flowkit
 
 TRANSFORMS = {
     "linear": fk.transforms.LinearTransform(262_144, 100),
@@ -27,7 +28,7 @@ AWKWARD = [np.nan, np.inf, -np.inf, 0.0, -0.0, 2.0, 262_144.0, 1e30, -1e30, 5e-3
 
 
 def gating_of(strategy):
-    return gates.Gating(strategy, gates._population_paths(strategy, {}, "made"), "imported")
+    return gates.flowkit_gating(strategy, {}, "made")
 
 
 def same(strategy, columns, spillover=None):
@@ -189,7 +190,7 @@ def test_benchmark_file_gives_the_same_counts(tmp_path):
     made.write_file(tmp_path / "made.fcs", 30_000)
     fcs = read_fcs(tmp_path / "made.fcs")
     table = gates.EventTable("made", fcs, fcs.events, fcs.spillover)
-    gating = gates.read_gatingml(gates.gatingml_document(made.strategy(), {}), "made")
+    gating = gates.read_gatingml(gatingml.document(of_flowkit(made.strategy()), {}), "made")
     ours = gates.apply_gates(gating, table)
     theirs = gates.apply_gates_with_flowkit(gating, table)
     assert len(ours) == 24

@@ -6,9 +6,10 @@ import pytest
 from cytometry_chain import SETTINGS, log_normal, run_chain
 from lxml import etree
 
-from immunotrace.cytometry import gates
+from immunotrace.cytometry import gates, gatingml
 from immunotrace.cytometry.fcs import read_fcs
 from immunotrace.cytometry.gate_names import gate_populations
+from immunotrace.cytometry.strategy import of_flowkit
 from immunotrace.cytometry.template import logicle
 from immunotrace.errors import InputError
 from simulation.fcs import write_fcs
@@ -174,7 +175,7 @@ def test_any_shape_and_scale_may_take_its_place(study):
     dimensions = [fk.Dimension("CCR7-A", "uncompensated", "logicle"), fk.Dimension("FSC-A")]
     strategy.add_gate(fk.gates.PolygonGate("T", dimensions, vertices), ("root", "cells"))
     file = folder / "polygon.xml"
-    file.write_bytes(gates.gatingml_document(strategy, {}))
+    file.write_bytes(gatingml.document(of_flowkit(strategy), {}))
     tables = run(study, "moved", S_b=[{"population": "cells/T", "gates": str(file)}])
     table = tables["populations"].set_index(["acquisition", "population"])
     assert table["gate_origin"].value_counts().to_dict() == {"imported": 5, "moved": 1}

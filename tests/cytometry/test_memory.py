@@ -86,7 +86,8 @@ def write_large(path, kind: str) -> int:
 def write_gates(path, kind: str) -> None:
     import flowkit as fk
 
-    from immunotrace.cytometry.gates import gatingml_document
+    from immunotrace.cytometry import gatingml
+    from immunotrace.cytometry.strategy import of_flowkit
 
     strategy = fk.GatingStrategy()
     strategy.add_transform("logicle", fk.transforms.LogicleTransform(262_144, 0.5, 4.5, 0))
@@ -102,7 +103,7 @@ def write_gates(path, kind: str) -> None:
     shape = [(0.2, 0.2), (0.7, 0.3), (0.6, 0.8), (0.2, 0.7)]
     pair = [fk.Dimension(name, "FCS", "logicle") for name in ("D6", "D7")]
     strategy.add_gate(fk.gates.PolygonGate("odd", pair, shape), (*place, "cells"))
-    path.write_bytes(gatingml_document(strategy, {}))
+    path.write_bytes(gatingml.document(of_flowkit(strategy), {}))
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux' /proc")
