@@ -163,7 +163,7 @@ def _immunotrace(task: str, folder: Path):
     from immunotrace.cytometry import gates
     from immunotrace.cytometry.events import Events
     from immunotrace.cytometry.fcs import find_channel, read_fcs
-    from immunotrace.cytometry.quantify import median, sorted_values
+    from immunotrace.cytometry.quantify import median_of, population_values
 
     def once():
         gating = gates.read_gatingml(folder / "gates.xml")
@@ -177,8 +177,8 @@ def _immunotrace(task: str, folder: Path):
             events = Events(fcs.events, None, fcs.channels, fcs.spillover)
             columns = {dye: find_channel(fcs, dye) for dye in DYES}
             for path, mask in inside.items():
-                found = sorted_values(events, mask, columns)
-                medians[path.rpartition("/")[2]] = [median(values) for _, values in found]
+                found = population_values(events, mask, columns)
+                medians[path.rpartition("/")[2]] = [median_of(values) for _, values in found]
         return counts, medians, gated
 
     return once

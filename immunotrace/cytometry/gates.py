@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -39,8 +39,10 @@ from immunotrace.cytometry.strategy import (
     kind,
     of_flowkit,
 )
-from immunotrace.cytometry.template import PlacedGate
 from immunotrace.errors import InputError
+
+if TYPE_CHECKING:
+    from immunotrace.cytometry.template import PlacedGate
 
 _SLASH = "\u2215"
 
@@ -131,7 +133,7 @@ def xml_id(name: str, taken: Iterable[str] = ()) -> str:
 
 
 def placed_document(
-    gates: Iterable[PlacedGate],
+    gates: "Iterable[PlacedGate]",
     scale: Mapping[str, float],
     compensated: bool,
     spillover: Spillover | None = None,
@@ -165,7 +167,7 @@ def placed_document(
     return gatingml.document(strategy, names)
 
 
-def _gate_of(gate: PlacedGate, gate_id: str, references: Mapping[str, str]):
+def _gate_of(gate: "PlacedGate", gate_id: str, references: Mapping[str, str]):
     if gate.method == "rectangle":
         edges = zip(gate.channels, gate.edges, strict=True)
         return RectangleGate(

@@ -186,7 +186,7 @@ class _Pool:
         import numpy as np
 
         from immunotrace.cytometry.fcs import find_channel
-        from immunotrace.cytometry.quantify import median
+        from immunotrace.cytometry.quantify import median_of
 
         wanted = self.panel.get("quantify", {"populations": [], "markers": []})
         for marker in wanted["markers"]:
@@ -201,12 +201,12 @@ class _Pool:
                     if population in masks:
                         values.append(events.columns([column], masks[population])[0])
             for population, values in parts.items():
-                pooled = np.sort(np.concatenate([np.empty(0), *values]))
+                pooled = np.concatenate([np.empty(0), *values])
                 if len(pooled) >= settings["minimum_events"]:
                     yield {
                         "population": population,
                         "marker": marker,
-                        "fmo_median": median(pooled, settings.get("median", "midpoint")),
+                        "fmo_median": median_of(pooled, settings.get("median", "midpoint")),
                         "events": len(pooled),
                     }
 

@@ -1,11 +1,14 @@
 """Thresholds and tables: known numbers, flags, and errors that tell what to do."""
 
+import statistics
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from cytometry_chain import SETTINGS, run_chain
+from hypothesis import given
+from hypothesis import strategies as st
 
 from immunotrace.cytometry.events import Events
 from immunotrace.cytometry.quantify import (
@@ -15,8 +18,9 @@ from immunotrace.cytometry.quantify import (
     cytometry_tables,
     density_rows,
     marker_row,
+    median_of,
     population_rows,
-    sorted_values,
+    population_values,
 )
 from immunotrace.cytometry.template import DEFAULT_LOGICLE, logicle
 from immunotrace.cytometry.thresholds import threshold_rows
@@ -110,19 +114,36 @@ def test_flags_of_empty_and_uncertain():
     assert np.isnan(none["geometric_mean"])
 
 
-def test_sorted_values_do_not_depend_on_how_many_fit(monkeypatch):
+def test_values_do_not_depend_on_how_many_fit(monkeypatch):
     rng = np.random.default_rng(2)
     stored = rng.normal(0, 9, (900, 4)).astype(np.float32)
     inside = rng.random(900) < 0.5
     columns = {"A": 3, "B": 0, "C": 2}
-    at_once = dict(sorted_values(Events(stored), inside, columns))
+    at_once = dict(population_values(Events(stored), inside, columns))
     monkeypatch.setattr("immunotrace.cytometry.quantify._VALUES_AT_ONCE", 10)
     one_by_one = {
-        marker: values.copy() for marker, values in sorted_values(Events(stored), inside, columns)
+        marker: values.copy()
+        for marker, values in population_values(Events(stored), inside, columns)
     }
     for marker, column in columns.items():
-        np.testing.assert_array_equal(at_once[marker], np.sort(stored[inside, column]))
+        np.testing.assert_array_equal(at_once[marker], stored[inside, column])
         np.testing.assert_array_equal(at_once[marker], one_by_one[marker])
+
+
+@given(
+    st.lists(st.floats(-1e9, 1e9) | st.sampled_from([0.0, 1.0])),
+    st.sampled_from(["midpoint", "lower"]),
+)
+def test_a_median_does_not_need_sorted_values(values, kind):
+    """Against the standard library's; the same values are there afterwards."""
+    given = np.array(values)
+    found = median_of(given, kind)
+    assert sorted(given) == sorted(values)
+    if values:
+        expected = {"midpoint": statistics.median, "lower": statistics.median_low}[kind](values)
+        assert found == pytest.approx(expected, rel=1e-15)
+    else:
+        assert np.isnan(found)
 
 
 def test_densities_count_every_event():
