@@ -93,13 +93,13 @@ def read_gatingml(source: str | Path | bytes, name: str | None = None) -> Gating
             names[element.get(gatingml.GATING + "id")] = text.strip()
     try:
         strategy = gatingml.read_strategy(root)
-    except gatingml.NotKnown:
-        return flowkit_gating(_read_with_flowkit(root, where), names, where)
+    except gatingml.NotKnown as place:
+        return flowkit_gating(_read_with_flowkit(root, where, f" ({place})"), names, where)
     paths = _population_paths(strategy, names, where)
     return Gating(strategy, paths, "imported", lambda: _read_with_flowkit(root, where))
 
 
-def _read_with_flowkit(root, where: str):
+def _read_with_flowkit(root, where: str, place: str = ""):
     import flowkit as fk
 
     for attribute in ("boundMin", "boundMax", "matrix-inverted-already"):
@@ -111,7 +111,7 @@ def _read_with_flowkit(root, where: str):
     try:
         return fk.parse_gating_xml(io.BytesIO(etree.tostring(root)))
     except Exception as error:  # FlowKit raises what its parts raise
-        raise InputError(f"{where}: not a valid Gating-ML 2.0 document: {error}") from error
+        raise InputError(f"{where}: not a valid Gating-ML 2.0 document{place}: {error}") from error
 
 
 def names_by_id(gating: Gating) -> dict[str, str]:

@@ -30,7 +30,7 @@ _SCALES = {
 
 
 class NotKnown(Exception):
-    """The document has something that this reader does not know."""
+    """The document has something that this reader does not know: where."""
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -42,19 +42,27 @@ def read_strategy(root: etree._Element) -> Strategy:
     gates: dict[str, Any] = {}
     parents: dict[str, str | None] = {}
     _known(root.tag == f"{GATING}Gating-ML")
-    for element in _children(root, *(GATING + tag for tag in GATES), f"{TRANSFORMS}*"):
-        if element.tag == f"{TRANSFORMS}transformation":
-            name = _attributes(element, f"{TRANSFORMS}id")[0]
-            _add(found.transformations, name, _scale(element))
-        elif element.tag == f"{TRANSFORMS}spectrumMatrix":
-            name = _attributes(element, f"{TRANSFORMS}id")[0]
-            _add(found.comp_matrices, name, _matrix(element))
-        else:
-            _known(element.tag.startswith(GATING))
-            name, parent = _attributes(element, f"{GATING}id", f"?{GATING}parent_id")
-            _add(gates, name, _READERS[element.tag.removeprefix(GATING)](name, element))
-            parents[name] = parent
-    found.gates = _tree(gates, parents)
+    for element in _children(root, "*"):
+        try:
+            if element.tag == f"{TRANSFORMS}transformation":
+                (name,) = _attributes(element, f"{TRANSFORMS}id")
+                _add(found.transformations, name, _scale(element))
+            elif element.tag == f"{TRANSFORMS}spectrumMatrix":
+                (name,) = _attributes(element, f"{TRANSFORMS}id")
+                _add(found.comp_matrices, name, _matrix(element))
+            else:
+                kind_of_gate = element.tag.removeprefix(GATING)
+                _known(kind_of_gate in _READERS)
+                name, parent = _attributes(element, f"{GATING}id", f"?{GATING}parent_id")
+                _add(gates, name, _READERS[kind_of_gate](name, element))
+                parents[name] = parent
+        except NotKnown:
+            tag = etree.QName(element).localname
+            raise NotKnown(f"at line {element.sourceline}, {tag}") from None
+    try:
+        found.gates = _tree(gates, parents)
+    except NotKnown:
+        raise NotKnown("in how its gates refer to one another") from None
     return found
 
 
@@ -139,7 +147,9 @@ def _quadrants(name: str, element):
             identity, matrix, scale = _attributes(
                 child, f"{GATING}id", f"{GATING}compensation-ref", f"?{GATING}transformation-ref"
             )
-            channel, *values = _children(child, f"{DATATYPES}fcs-dimension", f"{GATING}value")
+            inner = list(_children(child, f"{DATATYPES}fcs-dimension", f"{GATING}value"))
+            _known(bool(inner))
+            channel, *values = inner
             numbers = [_number(value.text) for value in values]
             _known(bool(numbers))
             divider = parts.QuadrantDivider(identity, _name(channel), matrix, numbers, scale)
@@ -201,7 +211,7 @@ def _dimension(element, ranged: bool = False):
 
 
 def _scale(element):
-    (child,) = _exactly(1, _children(element, f"{TRANSFORMS}*"))
+    (child,) = _exactly(1, _children(element, "*"))
     name = child.tag.removeprefix(TRANSFORMS)
     if name == "fratio":
         numbers = [_number(v) for v in _attributes(child, *(TRANSFORMS + p for p in "ABC"))]
@@ -214,10 +224,10 @@ def _scale(element):
 
 
 def _matrix(element):
-    fluorochromes, detectors, *rows = _children(
-        element,
-        *(TRANSFORMS + tag for tag in ("fluorochromes", "detectors", "spectrum")),
-    )
+    tags = [TRANSFORMS + tag for tag in ("fluorochromes", "detectors", "spectrum")]
+    children = list(_children(element, *tags))
+    _known([child.tag for child in children] == [*tags[:2], *tags[2:] * (len(children) - 2)])
+    fluorochromes, detectors, *rows = children
     names = [
         [_name(channel) for channel in _children(part, f"{DATATYPES}fcs-dimension")]
         for part in (fluorochromes, detectors)
@@ -235,11 +245,11 @@ def _matrix(element):
 
 
 def _children(element, *tags: str) -> Iterator[etree._Element]:
-    """The elements within, which must have one of these tags; notes of software are passed over."""
+    """The elements within, which must have one of these tags or any; notes of software are left out."""
     for child in element:
         if not isinstance(child.tag, str) or child.tag == f"{DATATYPES}custom_info":
             continue
-        _known(child.tag in tags or f"{child.tag.partition('}')[0]}}}*" in tags)
+        _known(child.tag in tags or "*" in tags)
         yield child
 
 
