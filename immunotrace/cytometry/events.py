@@ -7,6 +7,9 @@ import numpy as np
 from immunotrace.cytometry.spillover import Spillover, matrix_columns, spillover_inverse
 
 BLOCK_BYTES = 1 << 21  # stays in the cache of a core
+# On this many events at most gates and limits are placed. Of a mean the standard error is then 0.0014
+# standard deviations; more would cost time and memory and say the same.
+ENOUGH = 500_000
 
 
 class Events:
@@ -125,6 +128,19 @@ class Events:
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.asarray(self.columns(range(self.shape[1])).T, dtype)
+
+
+def evenly(mask: np.ndarray, most: int = ENOUGH) -> np.ndarray:
+    """The mask, or where it holds more than `most` events every second, third ... of them."""
+    every = -(-int(np.count_nonzero(mask)) // most)
+    if every <= 1:
+        return mask
+    out, seen = np.zeros(len(mask), bool), 0
+    for start in range(0, len(mask), 1 << 16):
+        rows = start + np.flatnonzero(mask[start : start + (1 << 16)])
+        out[rows[-seen % every :: every]] = True
+        seen += len(rows)
+    return out
 
 
 def unmixed(

@@ -141,9 +141,9 @@ class GateSource:
         table = gates.EventTable(name, fcs, raw, spillover, self.kind == "flowjo")
         if self.kind == "template":
             channels = marker_channels(self.panel)
-            placement = place(self.template, fcs, events, channels, thresholds, wanted)
+            placed = place(self.template, fcs, events, channels, thresholds, wanted).gates
             document = gates.placed_document(
-                placement.gates, self.scale, compensation == "fcs", fcs.given_spillover
+                placed, self.scale, compensation == "fcs", fcs.given_spillover
             )
             gating = replace(gates.read_gatingml(document, name), origin="placed")
         elif self.kind == "gatingml":
