@@ -7,9 +7,9 @@ import numpy as np
 from immunotrace.cytometry.spillover import Spillover, matrix_columns, spillover_inverse
 
 BLOCK_BYTES = 1 << 21  # stays in the cache of a core
-# On this many events at most gates and limits are placed. Of a mean the standard error is then 0.0014
+# On this many events at most gates and limits are placed. Of a mean the standard error is then 0.002
 # standard deviations; more would cost time and memory and say the same.
-ENOUGH = 500_000
+ENOUGH = 250_000
 
 
 class Events:
