@@ -302,14 +302,18 @@ def time_deviation(
         notes.append("flow over time not possible: no Time channel")
         return bad, None
     time = fcs.events[:, time_channels[0]]
-    order = _in_order(time, usable & np.isfinite(time))
+    order, back = _in_order(time, usable & np.isfinite(time))
     windows = min(_MAX_WINDOWS, len(order) // _WINDOW_EVENTS)
     if windows < _MIN_WINDOWS:
         notes.append(
             f"flow over time not possible: fewer than {_MIN_WINDOWS * _WINDOW_EVENTS:,} events"
         )
         return bad, None
-    if time[order[-1]] <= time[order[0]]:
+    span = time[order[-1]] - time[order[0]]
+    if back > span / 2:
+        notes.append(f"flow over time not possible: Time starts anew, {back:g} s earlier")
+        return bad, None
+    if span <= 0:
         notes.append("flow over time not possible: Time does not advance")
         return bad, None
     edges = np.linspace(0, len(order), windows + 1).astype(int)
@@ -336,13 +340,14 @@ def time_deviation(
     return bad, Flow(ends, np.diff(edges), rate, levels, causes, widened)
 
 
-def _in_order(time: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """The numbers of the usable events in order of time."""
+def _in_order(time: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, float]:
+    """The numbers of the usable events in order of time, and how far Time goes back at most."""
     rows = np.arange(len(usable), dtype=np.uint32)[usable]  # half the memory of usual numbers
     seen = time[rows]
-    if (seen[1:] >= seen[:-1]).all():  # as files are, unless the clock wrapped round
-        return rows
-    return rows[np.argsort(seen, kind="stable")]
+    back = float((seen[:-1] - seen[1:]).max(initial=0))
+    if back > 0:  # few files are so
+        rows = rows[np.argsort(seen, kind="stable")]
+    return rows, back
 
 
 def _levels(

@@ -493,6 +493,8 @@ class _Plan:
         pnn = self._table.pnn_labels
         for names in (pnn, self._table.pns_labels, [n.replace("/", "_") for n in pnn]):
             if name in names:
+                if names.count(name) > 1:
+                    raise LookupError(f"{name} names {names.count(name)} channels")
                 return names.index(name)
         of = self._strategy.comp_matrices.get(matrix)
         if of is not None and name in of.fluorochromes:

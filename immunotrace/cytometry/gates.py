@@ -398,6 +398,8 @@ class EventTable:
         return np.asarray(self.events)
 
     def get_channel_index(self, label: str) -> int:
+        if self.pnn_labels.count(label) > 1:
+            raise LookupError(f"{label} names {self.pnn_labels.count(label)} channels")
         return self.pnn_labels.index(label)
 
 

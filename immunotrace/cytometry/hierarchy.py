@@ -50,7 +50,7 @@ class _Axis:
 
     def some_places(self, members: np.ndarray, every: int) -> np.ndarray:
         """Where one event in `every` of a mask lies."""
-        parts, seen = [], 0
+        parts, seen = [np.zeros(0)], 0
         for (values,) in self._source.column_blocks([self.column], members):
             parts.append(values[-seen % every :: every].copy())  # a view keeps its block
             seen += len(values)
@@ -58,7 +58,7 @@ class _Axis:
 
     def cells(self, members: np.ndarray, low: float, high: float) -> np.ndarray:
         """The cell of each event of a mask on a grid from low to high."""
-        parts = []
+        parts = [np.zeros(0, np.uint8)]
         for (values,) in self._source.column_blocks([self.column], members):
             cell = (self._displayed(values) - low) / (high - low) * CELLS
             parts.append(np.clip(cell, 0, CELLS - 1).astype(np.uint8))

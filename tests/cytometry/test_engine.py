@@ -1,5 +1,7 @@
 """The counting engine against FlowKit and FlowUtils, event by event."""
 
+from dataclasses import replace
+
 import flowkit as fk
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from immunotrace.cytometry.events import Events
 from immunotrace.cytometry.fcs import Spillover, compensate, read_fcs
 from immunotrace.cytometry.logicle import Logicle
 from immunotrace.cytometry.strategy import of_flowkit
+from immunotrace.errors import InputError
 
 TRANSFORMS = {
     "linear": fk.transforms.LinearTransform(262_144, 100),
@@ -130,6 +133,25 @@ def test_a_boolean_gate_before_what_it_refers_to():
     strategy.add_gate(fk.gates.BooleanGate("not b", "not", operands), ("root", "a"))
     found = same(strategy, {"X": np.array([0.5, 1, 1.5, 2, 3])})
     assert found["a/not b"].tolist() == [False, True, True, False, False]
+
+
+def test_a_name_of_two_channels_is_refused():
+    """Either would be a guess; $PnS stands for a channel only where no $PnN is so."""
+    columns = {name: np.arange(3.0) for name in ("X", "Y", "Z")}
+    strategy = fk.GatingStrategy()
+    strategy.add_gate(fk.gates.RectangleGate("a", [fk.Dimension("X", range_min=1)]), ("root",))
+    fcs = make_fcs(columns)
+    for more in (
+        {"channels": ("X", "X", "Z")},
+        {"channels": ("A", "B", "C"), "labels": ("X",) * 3},
+    ):
+        twice = replace(fcs, **more)
+        table = gates.EventTable("made", twice, twice.events, None)
+        with pytest.raises(InputError, match=r"made: .* X names . channels"):
+            gates.apply_gates(gating_of(strategy), table)
+    once = replace(fcs, channels=("X", "Y", "Y"), labels=("", "X", "X"))
+    found = gates.apply_gates(gating_of(strategy), gates.EventTable("m", once, once.events, None))
+    assert found.counts == {"a": 2}
 
 
 def test_what_is_not_covered_goes_to_flowkit_and_says_so():

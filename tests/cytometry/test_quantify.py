@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from immunotrace.cytometry.events import Events
+from immunotrace.cytometry.fcs import read_fcs
 from immunotrace.cytometry.quantify import (
     MARKER_COLUMNS,
     POPULATION_COLUMNS,
@@ -320,6 +321,19 @@ def test_an_unreadable_fmo_control_is_left_out_while_another_is_there(case, tmp_
         run_chain([*(r for r in rows if r is not fmo), second], panels, exclude, out)
 
 
+def test_a_file_without_events_that_is_let_pass(case):
+    rows, panels, out, _ = case
+    empty = {**rows[0], "fcs": str(out / "empty.fcs")}
+    fcs = read_fcs(rows[0]["fcs"])
+    names = list(zip(fcs.channels, fcs.labels, strict=True))
+    write_fcs(out / "empty.fcs", np.zeros((0, len(names)), "<f4"), names, {}, 262_144)
+    found = run_chain([empty, *rows[1:]], panels, {**SETTINGS, "qc": {"fail_below_events": 0}}, out)
+    own = found["populations"].query("acquisition == @empty['acquisition']")
+    assert (own["count"] == 0).all()
+    assert own["percent_of_parent"].isna().all()
+    assert (own["flag"] == "few events (n < 100)").all()
+
+
 def test_misspelt_population_is_told(case):
     rows, panels, out, _ = case
     panels["T"]["quantify"]["populations"] = ["cell"]
@@ -337,7 +351,6 @@ def test_missing_spillover_is_told(case):
 def test_changed_file_is_told(case):
     rows, panels, out, _ = case
     run_chain(rows, panels, SETTINGS, out)
-    from immunotrace.cytometry.fcs import read_fcs
     from immunotrace.cytometry.panel import compensated_events
 
     fcs = read_fcs(rows[0]["fcs"])
