@@ -55,7 +55,7 @@ class Gating:
 
     `populations` maps a gate's path in the strategy to the population path, parents before
     children; gates that only group quadrants have none. `origin` is `placed` or `imported`, `moved`
-    the populations whose own gate was moved by hand. `in_flowkit` makes the fk.GatingStrategy.
+    the populations whose own gate was moved by hand. `in_flowkit` gives the fk.GatingStrategy.
     """
 
     strategy: Strategy
@@ -65,14 +65,13 @@ class Gating:
     moved: frozenset[str] = frozenset()
 
 
-def flowkit_gating(flowkit, names: Mapping[str, str], source: str | Path) -> Gating:
-    """The gating of an fk.GatingStrategy, with the population name of each gate ID in `names`.
+def flowkit_gating(flowkit, source: str | Path) -> Gating:
+    """The gating of an fk.GatingStrategy; `source` begins messages.
 
-    `source` begins messages. Raises InputError where two gates make the same population.
+    Raises InputError where two gates make the same population.
     """
     strategy = of_flowkit(flowkit)
-    paths = _population_paths(strategy, names, source)
-    return Gating(strategy, paths, "imported", lambda: flowkit)
+    return Gating(strategy, _population_paths(strategy, {}, source), "imported", lambda: flowkit)
 
 
 # --- Gating-ML --------------------------------------------------------------------------------
@@ -94,7 +93,7 @@ def read_gatingml(source: str | Path | bytes, name: str | None = None) -> Gating
     try:
         strategy = gatingml.read_strategy(root)
     except gatingml.NotKnown as place:
-        return flowkit_gating(_read_with_flowkit(root, where, f" ({place})"), names, where)
+        strategy = of_flowkit(_read_with_flowkit(root, where, f" ({place})"))
     paths = _population_paths(strategy, names, where)
     return Gating(strategy, paths, "imported", lambda: _read_with_flowkit(root, where))
 
@@ -103,7 +102,8 @@ def _read_with_flowkit(root, where: str, place: str = ""):
     import flowkit as fk
 
     for attribute in ("boundMin", "boundMax", "matrix-inverted-already"):
-        if any(element.get(gatingml.TRANSFORMS + attribute) for element in root.iter("{*}*")):
+        values = {element.get(gatingml.TRANSFORMS + attribute) for element in root.iter("{*}*")}
+        if values - {None, "false", "0"} or (values != {None} and attribute.startswith("bound")):
             raise InputError(
                 f"{where}: has the attribute {attribute}, which is not applied here; write the "
                 "gates without it"
@@ -225,7 +225,7 @@ class FlowJoWorkspace:
         finally:
             self._samples.remove(element)
         (sample,) = parsed["samples"].values()
-        return flowkit_gating(sample["gating_strategy"], {}, self.path)
+        return flowkit_gating(sample["gating_strategy"], self.path)
 
 
 def _sample_names(element) -> list[str]:

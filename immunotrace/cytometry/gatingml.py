@@ -48,7 +48,10 @@ def read_strategy(root: etree._Element) -> Strategy:
                 (name,) = _attributes(element, f"{TRANSFORMS}id")
                 _add(found.transformations, name, _scale(element))
             elif element.tag == f"{TRANSFORMS}spectrumMatrix":
-                (name,) = _attributes(element, f"{TRANSFORMS}id")
+                name, inverted = _attributes(
+                    element, f"{TRANSFORMS}id", f"?{TRANSFORMS}matrix-inverted-already"
+                )
+                _known(inverted in (None, "false", "0"))
                 _add(found.comp_matrices, name, _matrix(element))
             else:
                 kind_of_gate = element.tag.removeprefix(GATING)

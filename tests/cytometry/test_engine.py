@@ -31,7 +31,7 @@ AWKWARD = [np.nan, np.inf, -np.inf, 0.0, -0.0, 2.0, 262_144.0, 1e30, -1e30, 5e-3
 
 
 def gating_of(strategy):
-    return gates.flowkit_gating(strategy, {}, "made")
+    return gates.flowkit_gating(strategy, "made")
 
 
 def same(strategy, columns, spillover=None):

@@ -144,6 +144,20 @@ def test_what_is_wrong_or_not_applied_is_refused(tmp_path, body, message):
         gates.read_gatingml(write(tmp_path, body))
 
 
+MATRIX = (
+    '<t:spectrumMatrix t:id="m" t:matrix-inverted-already="{}"><t:fluorochromes><d:fcs-dimension '
+    'd:name="a"/></t:fluorochromes><t:detectors><d:fcs-dimension d:name="X"/></t:detectors>'
+    '<t:spectrum><t:coefficient t:value="1"/></t:spectrum></t:spectrumMatrix>'
+)
+
+
+def test_a_matrix_that_is_inverted_already_is_refused(tmp_path):
+    found = gates.read_gatingml(write(tmp_path, MATRIX.format("false") + gate("a")))
+    assert found.strategy.comp_matrices["m"].detectors == ["X"]
+    with pytest.raises(InputError, match="has the attribute matrix-inverted-already"):
+        gates.read_gatingml(write(tmp_path, MATRIX.format("true") + gate("a")))
+
+
 def test_flowkit_is_imported_for_what_needs_it_only(tmp_path, repository):
     """Placed and imported gates are applied without it: its import takes longer than a file."""
     code = (
