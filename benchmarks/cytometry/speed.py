@@ -32,14 +32,15 @@ def main() -> None:
         print(json.dumps(run(tool, task, Path(folder))))
         return
     from benchmarks.cytometry import made
-    from immunotrace.cytometry.gates import gatingml_document
+    from immunotrace.cytometry import gatingml
+    from immunotrace.cytometry.strategy import of_flowkit
 
     print("| events x 14 | what | NumPy read | FlowKit | immunotrace | times | events a second |")
     print("|---|---|---|---|---|---|---|")
     for count in arguments.events:
         with tempfile.TemporaryDirectory() as folder:
             made.write_file(Path(folder) / "made.fcs", count)
-            document = gatingml_document(made.strategy(), {})
+            document = gatingml.document(of_flowkit(made.strategy()), {})
             (Path(folder) / "gates.xml").write_bytes(document)
             compare(count, Path(folder))
 
@@ -162,7 +163,7 @@ def _immunotrace(task: str, folder: Path):
     from immunotrace.cytometry import gates
     from immunotrace.cytometry.events import Events
     from immunotrace.cytometry.fcs import find_channel, read_fcs
-    from immunotrace.cytometry.quantify import median, sorted_values
+    from immunotrace.cytometry.quantify import median_of, population_values
 
     def once():
         gating = gates.read_gatingml(folder / "gates.xml")
@@ -176,8 +177,8 @@ def _immunotrace(task: str, folder: Path):
             events = Events(fcs.events, None, fcs.channels, fcs.spillover)
             columns = {dye: find_channel(fcs, dye) for dye in DYES}
             for path, mask in inside.items():
-                found = sorted_values(events, mask, columns)
-                medians[path.rpartition("/")[2]] = [median(values) for _, values in found]
+                found = population_values(events, mask, columns)
+                medians[path.rpartition("/")[2]] = [median_of(values) for _, values in found]
         return counts, medians, gated
 
     return once

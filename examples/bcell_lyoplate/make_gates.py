@@ -14,7 +14,9 @@ from pathlib import Path
 
 import flowkit as fk
 
-from immunotrace.cytometry.gates import gatingml_document, xml_id
+from immunotrace.cytometry import gatingml
+from immunotrace.cytometry.gates import xml_id
+from immunotrace.cytometry.strategy import of_flowkit
 
 SCALE = 4096.0
 CHANNELS = {
@@ -44,7 +46,7 @@ def convert(gates: list[dict]) -> bytes:
         parent = paths[gate["parent"]]
         strategy.add_gate(flowkit_gate(gate, gate_id, paths), parent)
         paths[gate["path"]] = (*parent, gate_id)
-    return gatingml_document(strategy, names)
+    return gatingml.document(of_flowkit(strategy), names)
 
 
 def flowkit_gate(gate: dict, gate_id: str, paths: dict[str, tuple[str, ...]]):

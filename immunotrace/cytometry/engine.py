@@ -14,31 +14,19 @@ from functools import partial
 from graphlib import TopologicalSorter
 from typing import Any, NamedTuple
 
-import flowkit as fk
 import numpy as np
 from flowutils import gating
 
 from immunotrace.cytometry.events import unmixed
 from immunotrace.cytometry.logicle import logicle_scale
 from immunotrace.cytometry.spillover import Spillover, matrix_columns, spillover_inverse
+from immunotrace.cytometry.strategy import Key, Strategy, kind
 
-Key = tuple[str, ...]
 _TRANSFORMS = (
-    fk.transforms.LinearTransform,
-    fk.transforms.LogTransform,
-    fk.transforms.LogicleTransform,
-    fk.transforms.HyperlogTransform,
-    fk.transforms.AsinhTransform,
-    fk.transforms.WSPLogTransform,
-    fk.transforms.WSPBiexTransform,
+    *("LinearTransform", "LogTransform", "LogicleTransform", "HyperlogTransform"),
+    *("AsinhTransform", "WSPLogTransform", "WSPBiexTransform"),
 )
-_GATES = (
-    fk.gates.RectangleGate,
-    fk.gates.PolygonGate,
-    fk.gates.EllipsoidGate,
-    fk.gates.QuadrantGate,
-    fk.gates.BooleanGate,
-)
+_GATES = ("RectangleGate", "PolygonGate", "EllipsoidGate", "QuadrantGate", "BooleanGate")
 _NEAR = 1e-9  # relative; the rounding of transforms and covariances is below 1e-12
 
 
@@ -76,39 +64,34 @@ class Membership(Mapping[str, np.ndarray]):
         return len(self._bits)
 
 
-def uncovered(strategy: fk.GatingStrategy, gates: Mapping[Key, Any]) -> list[str]:
-    """What of a strategy with these gates the engine does not cover, in words; empty if it does."""
+def uncovered(strategy: Strategy) -> list[str]:
+    """What of a strategy the engine does not cover, in words; empty if it does."""
     found = []
-    for key, gate in gates.items():
+    for key, gate in strategy.gates.items():
         name = "/".join(key)
-        if type(gate) not in _GATES:
-            found.append(f"gate {name} is a {type(gate).__name__}")
+        if kind(gate) not in _GATES:
+            found.append(f"gate {name} is a {kind(gate)}")
             continue
         matrices = {d.compensation_ref for d in gate.dimensions} - {None, "uncompensated"}
         if len(matrices) > 1:
             found.append(f"gate {name} mixes compensation matrices")
         for reference in matrices - {"FCS"}:
-            if not isinstance(strategy.comp_matrices.get(reference), fk.Matrix):
+            if kind(strategy.comp_matrices.get(reference)) != "Matrix":
                 found.append(f"gate {name} has the compensation {reference!r}")
         for reference in {d.transformation_ref for d in gate.dimensions} - {None}:
-            if not isinstance(strategy.transformations.get(reference), _TRANSFORMS):
+            if kind(strategy.transformations.get(reference)) not in _TRANSFORMS:
                 found.append(f"gate {name} has the transformation {reference!r}")
     return found
 
 
-def gate_events(
-    strategy: fk.GatingStrategy,
-    gates: Mapping[Key, Any],
-    populations: Mapping[Key, str],
-    table: Any,
-) -> Membership:
-    """Apply a strategy, with its `gates_by_path`, to an `immunotrace.cytometry.gates.EventTable`.
+def gate_events(strategy: Strategy, populations: Mapping[Key, str], table: Any) -> Membership:
+    """Apply a strategy to an `immunotrace.cytometry.gates.EventTable`.
 
-    `populations` maps gate paths (without "root") to the names in the result. Raises LookupError
+    `populations` maps gate paths to the names in the result. Raises LookupError
     where the table lacks a channel or the strategy a reference, InputError where a matrix cannot be
     inverted.
     """
-    plan = _Plan(strategy, gates, table)
+    plan = _Plan(strategy, table)
     # Where a piece of this size was once freed, glibc keeps that much for the next block instead of
     # giving it back and taking it again, page by page (mallopt(3), M_TRIM_THRESHOLD).
     np.empty(1 << 22, np.uint8)
@@ -117,17 +100,6 @@ def gate_events(
         masks = plan.masks(block)
         membership.add_block(len(block), {name: masks[key] for key, name in populations.items()})
     return membership
-
-
-def gates_by_path(strategy: fk.GatingStrategy) -> dict[Key, Any]:
-    """The gate of each path (without "root"); single quadrants have none."""
-    found = {}
-    for name, ancestors in strategy.get_gate_ids():
-        try:
-            found[*ancestors[1:], name] = strategy.get_gate(name, ancestors)
-        except fk.exceptions.QuadrantReferenceError:
-            continue
-    return found
 
 
 # --- columns ------------------------------------------------------------------------------------
@@ -258,9 +230,9 @@ def _domain(transform) -> tuple[float, float]:
     """Where a transform rises (or stands still) and has no NaN."""
     if transform is None:
         return -np.inf, np.inf
-    if isinstance(transform, fk.transforms.LogTransform):
+    if kind(transform) == "LogTransform":
         return 1e-300, 1e300
-    if isinstance(transform, fk.transforms.WSPLogTransform | fk.transforms.WSPBiexTransform):
+    if kind(transform) in ("WSPLogTransform", "WSPBiexTransform"):
         return -1e300, 1e300
     # Of logicle and hyperlog FlowUtils knows no solution where values are absurd.
     return -1e9 * abs(transform.param_t), 1e9 * abs(transform.param_t)
@@ -353,7 +325,7 @@ class _Range:
 class _Plan:
     """A strategy for the channels of one table: a test for each gate, in the order of need."""
 
-    def __init__(self, strategy: fk.GatingStrategy, gates: Mapping[Key, Any], table) -> None:
+    def __init__(self, strategy: Strategy, table) -> None:
         self._strategy, self._table = strategy, table
         self.ratios: dict[str, tuple[Any, tuple[_Column, _Column]]] = {}
         self.matrices: dict[str, tuple[list[int], np.ndarray, list[_Column]]] = {}
@@ -364,7 +336,7 @@ class _Plan:
         self._ranges: dict[str | None, list[float]] = {}
         needs: dict[Key, set[Key]] = {}
         ranged: list[tuple[Key, Callable, bool, list[tuple]]] = []
-        for key, gate in gates.items():
+        for key, gate in strategy.gates.items():
             self._add(key, gate, needs, ranged)
         edges = {
             (reference, value): edge
@@ -415,7 +387,7 @@ class _Plan:
 
     def transformed(self, values: np.ndarray, reference: str) -> np.ndarray:
         transform = self._strategy.transformations[reference]
-        if isinstance(transform, fk.transforms.LogicleTransform) and len(values):
+        if kind(transform) == "LogicleTransform" and len(values):
             top = transform.param_t
             if np.abs(values).max() <= 1e3 * top:  # not so with NaN
                 scale = logicle_scale(top, transform.param_w, transform.param_m, transform.param_a)
@@ -424,7 +396,7 @@ class _Plan:
 
     def _add(self, key: Key, gate, needs, ranged) -> None:
         parent = key[:-1]
-        if isinstance(gate, fk.gates.BooleanGate):
+        if kind(gate) == "BooleanGate":
             operands = [
                 ((*reference["path"][1:], reference["ref"]), reference["complement"])
                 for reference in gate.gate_refs
@@ -436,7 +408,7 @@ class _Plan:
         columns = [self._column(dimension, gate) for dimension in gate.dimensions]
         references = [dimension.transformation_ref for dimension in gate.dimensions]
         made = [key]
-        if isinstance(gate, fk.gates.QuadrantGate):
+        if kind(gate) == "QuadrantGate":
             made = [(*key, name) for name in gate.quadrants]
             at = {divider.id: place for place, divider in enumerate(gate.dimensions)}
             for name, quadrant in gate.quadrants.items():
@@ -450,7 +422,7 @@ class _Plan:
                 ]
                 self._note_ranges(dimensions)
                 ranged.append(((*key, name), _in_ranges, False, dimensions))
-        elif isinstance(gate, fk.gates.RectangleGate):
+        elif kind(gate) == "RectangleGate":
             dimensions = [
                 (column, reference, d.min, d.max)
                 for column, reference, d in zip(columns, references, gate.dimensions, strict=True)
@@ -459,7 +431,7 @@ class _Plan:
             ranged.append((key, _in_ranges, gate.use_complement, dimensions))
         else:
             places = list(zip(columns, references, strict=True))
-            if isinstance(gate, fk.gates.EllipsoidGate):
+            if kind(gate) == "EllipsoidGate":
                 self._tests[key] = _in_ellipsoid(gate, places)
             elif any(references):
                 # Only events in the box round the polygon need to be transformed.
@@ -498,7 +470,7 @@ class _Plan:
         # FlowKit compensates all dimensions of a gate if one is to be: so do we.
         matrices = {d.compensation_ref for d in gate.dimensions} - {None, "uncompensated"}
         matrix = next(iter(matrices), None)
-        if isinstance(dimension, fk.RatioDimension):
+        if kind(dimension) == "RatioDimension":
             transform = self._strategy.transformations[dimension.ratio_ref]
             of = [_Column(self._table.pnn_labels.index(name)) for name in transform.dimensions]
             self.ratios[dimension.ratio_ref] = transform, (of[0], of[1])
@@ -521,6 +493,8 @@ class _Plan:
         pnn = self._table.pnn_labels
         for names in (pnn, self._table.pns_labels, [n.replace("/", "_") for n in pnn]):
             if name in names:
+                if names.count(name) > 1:
+                    raise LookupError(f"{name} names {names.count(name)} channels")
                 return names.index(name)
         of = self._strategy.comp_matrices.get(matrix)
         if of is not None and name in of.fluorochromes:

@@ -66,7 +66,7 @@ def read_data_set(handle: BinaryIO, path: str, file_size: int, number: int | Non
         if len(found) == MAX_DATA_SETS:
             raise found[0].fail(f"$NEXTDATA leads to more than {MAX_DATA_SETS} data sets")
         found.append(_read_header_and_text(handle, path, base, file_size))
-    if len(found) != (number or 1):
+    if len(found) != (1 if number is None else number):
         listed = "; ".join(
             f"{position}: FCS{data.version}, {told(data.text('$TOT'))} events, "
             f"{told(data.text('$PAR'))} parameters"

@@ -18,7 +18,7 @@ def with_moved_gates(
     where: str,
     flowjo_names: bool = False,
 ) -> "Gating":
-    """Put the gates of other files into a gating, which is changed, and name them in `moved`.
+    """A gating with the gates of other files in place of its own, which are named in `moved`.
 
     Each of `overrides` has `population`, the path of the gate in the gating and in `gates`, the
     Gating-ML 2.0 file. Its geometry, dimensions and scale are taken; its place in the tree, the gates
@@ -26,28 +26,40 @@ def with_moved_gates(
     "/" in a channel is "_". Raises InputError.
     """
     from immunotrace.cytometry import gates
+    from immunotrace.cytometry.strategy import of_flowkit
 
+    strategy = gating.in_flowkit()
     moved = set()
     for override in overrides:
         population, file = override["population"], override["gates"]
         other = gates.read_gatingml(file)
         key = _key(gating, population, f"{where}: its gates")
         other_key = _key(other, population, f"{where}: {file}")
-        gate = copy.deepcopy(other.strategy.get_gate(other_key[-1], ("root", *other_key[:-1])))
-        node = gating.strategy._get_gate_node(key[-1], ("root", *key[:-1]))
-        for which, old in (("the gate that is moved", node.gate), (f"the one in {file}", gate)):
-            if type(old).__name__ not in SHAPES:
+        for which, gate in (
+            ("the gate that is moved", gating.strategy.gates.get(key)),
+            (f"the one in {file}", other.strategy.gates.get(other_key)),
+        ):
+            what = "single quadrant" if gate is None else type(gate).__name__
+            if what not in SHAPES:
                 raise InputError(
-                    f"{where}: gate_overrides: {population!r}: {which} is a {type(old).__name__}; "
+                    f"{where}: gate_overrides: {population!r}: {which} is a {what}; "
                     f"only {', '.join(SHAPES)} can be moved. Move those that it stands on"
                 )
+        theirs = other.in_flowkit()
+        gate = copy.deepcopy(theirs.get_gate(other_key[-1], ("root", *other_key[:-1])))
+        node = strategy._get_gate_node(key[-1], ("root", *key[:-1]))
         gate.gate_name = key[-1]
         prefix = f"moved{len(moved) + 1}."
-        _bring_references(gate, other.strategy, gating.strategy, prefix, flowjo_names, where)
+        _bring_references(gate, theirs, strategy, prefix, flowjo_names, where)
         # FlowKit's own exchange, custom gates, asks for the same shape and dimensions.
         node.gate, node.gate_type = gate, type(gate).__name__
         moved.add(population)
-    return replace(gating, moved=frozenset(moved))
+    return replace(
+        gating,
+        strategy=of_flowkit(strategy),
+        in_flowkit=lambda: strategy,
+        moved=frozenset(moved),
+    )
 
 
 def _key(gating: "Gating", population: str, where: str) -> tuple[str, ...]:

@@ -14,25 +14,36 @@ break the path and is replaced by U+2215, division slash.
 import io
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import flowkit as fk
 import numpy as np
 from lxml import etree
 
-from immunotrace.cytometry.engine import Membership, gate_events, gates_by_path, uncovered
+from immunotrace.cytometry import gatingml
+from immunotrace.cytometry.engine import Membership, gate_events, uncovered
 from immunotrace.cytometry.events import Events
 from immunotrace.cytometry.fcs import FcsFile, Spillover
-from immunotrace.cytometry.template import PlacedGate
+from immunotrace.cytometry.strategy import (
+    Dimension,
+    EllipsoidGate,
+    Key,
+    LogicleTransform,
+    Matrix,
+    PolygonGate,
+    RectangleGate,
+    Strategy,
+    kind,
+    of_flowkit,
+)
 from immunotrace.errors import InputError
 
-_GATING = "{http://www.isac-net.org/std/Gating-ML/v2.0/gating}"
-_DATATYPES = "{http://www.isac-net.org/std/Gating-ML/v2.0/datatypes}"
-_GATE_TAGS = ("RectangleGate", "PolygonGate", "EllipsoidGate", "BooleanGate", "QuadrantGate")
+if TYPE_CHECKING:
+    from immunotrace.cytometry.template import PlacedGate
+
 _SLASH = "\u2215"
 
 _log = logging.getLogger(__name__)
@@ -42,15 +53,25 @@ _log = logging.getLogger(__name__)
 class Gating:
     """A gating strategy with the population path of each of its gates.
 
-    `populations` maps FlowKit's gate path (without "root") to the population path, parents before
+    `populations` maps a gate's path in the strategy to the population path, parents before
     children; gates that only group quadrants have none. `origin` is `placed` or `imported`, `moved`
-    the populations whose own gate was moved by hand.
+    the populations whose own gate was moved by hand. `in_flowkit` gives the fk.GatingStrategy.
     """
 
-    strategy: fk.GatingStrategy
-    populations: dict[tuple[str, ...], str]
+    strategy: Strategy
+    populations: dict[Key, str]
     origin: str
+    in_flowkit: Callable[[], Any]
     moved: frozenset[str] = frozenset()
+
+
+def flowkit_gating(flowkit, source: str | Path) -> Gating:
+    """The gating of an fk.GatingStrategy; `source` begins messages.
+
+    Raises InputError where two gates make the same population.
+    """
+    strategy = of_flowkit(flowkit)
+    return Gating(strategy, _population_paths(strategy, {}, source), "imported", lambda: flowkit)
 
 
 # --- Gating-ML --------------------------------------------------------------------------------
@@ -59,37 +80,38 @@ class Gating:
 def read_gatingml(source: str | Path | bytes, name: str | None = None) -> Gating:
     """Read a Gating-ML 2.0 document: a path, or its bytes with a `name` for messages.
 
-    Raises InputError where it is not one.
+    FlowKit is asked where `immunotrace.cytometry.gatingml` does not know all of it. Raises InputError
+    where it is not such a document, or has what neither of them applies.
     """
     where = name or str(source)
     root = _parse_xml(source, where, "Gating-ML 2.0 document")
     names = {}
-    for tag in _GATE_TAGS:
-        for element in root.iter(_GATING + tag):
-            text = element.findtext(f"{_DATATYPES}custom_info/population")
-            if text and text.strip():
-                names[element.get(_GATING + "id")] = text.strip()
+    for element in root.iter(*(gatingml.GATING + tag for tag in gatingml.GATES)):
+        text = element.findtext(f"{gatingml.DATATYPES}custom_info/population")
+        if text and text.strip():
+            names[element.get(gatingml.GATING + "id")] = text.strip()
     try:
-        strategy = fk.parse_gating_xml(io.BytesIO(etree.tostring(root)))
+        strategy = gatingml.read_strategy(root)
+    except gatingml.NotKnown as place:
+        strategy = of_flowkit(_read_with_flowkit(root, where, f" ({place})"))
+    paths = _population_paths(strategy, names, where)
+    return Gating(strategy, paths, "imported", lambda: _read_with_flowkit(root, where))
+
+
+def _read_with_flowkit(root, where: str, place: str = ""):
+    import flowkit as fk
+
+    for attribute in ("boundMin", "boundMax", "matrix-inverted-already"):
+        values = {element.get(gatingml.TRANSFORMS + attribute) for element in root.iter("{*}*")}
+        if values - {None, "false", "0"} or (values != {None} and attribute.startswith("bound")):
+            raise InputError(
+                f"{where}: has the attribute {attribute}, which is not applied here; write the "
+                "gates without it"
+            )
+    try:
+        return fk.parse_gating_xml(io.BytesIO(etree.tostring(root)))
     except Exception as error:  # FlowKit raises what its parts raise
-        raise InputError(f"{where}: not a valid Gating-ML 2.0 document: {error}") from error
-    return Gating(strategy, _population_paths(strategy, names, where), "imported")
-
-
-def gatingml_document(strategy: fk.GatingStrategy, names: Mapping[str, str]) -> bytes:
-    """A strategy as a Gating-ML 2.0 document, with the population name of each gate ID in `names`."""
-    buffer = io.BytesIO()
-    fk.export_gatingml(strategy, buffer)
-    root = etree.fromstring(buffer.getvalue())
-    for tag in _GATE_TAGS:
-        for element in root.iter(_GATING + tag):
-            name = names.get(element.get(_GATING + "id"))
-            if name is not None:
-                info = etree.Element(_DATATYPES + "custom_info")
-                etree.SubElement(info, "population").text = name
-                element.insert(0, info)
-    etree.indent(root)
-    return etree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+        raise InputError(f"{where}: not a valid Gating-ML 2.0 document{place}: {error}") from error
 
 
 def names_by_id(gating: Gating) -> dict[str, str]:
@@ -111,7 +133,7 @@ def xml_id(name: str, taken: Iterable[str] = ()) -> str:
 
 
 def placed_document(
-    gates: Iterable[PlacedGate],
+    gates: "Iterable[PlacedGate]",
     scale: Mapping[str, float],
     compensated: bool,
     spillover: Spillover | None = None,
@@ -121,19 +143,14 @@ def placed_document(
     `scale` holds the logicle parameters of the edges of `cuts`; with `compensated` the fluorescence
     dimensions refer to the spillover in the FCS file, or to `spillover`, which is written with them.
     """
-    strategy = fk.GatingStrategy()
+    strategy = Strategy()
     reference = "FCS" if compensated else "uncompensated"
     if compensated and spillover is not None:
         reference = "spillover"
         channels = list(spillover.channels)
-        strategy.add_comp_matrix(reference, fk.Matrix(spillover.matrix, channels, channels))
-    strategy.add_transform(
-        "logicle",
-        fk.transforms.LogicleTransform(
-            param_t=scale["T"], param_w=scale["W"], param_m=scale["M"], param_a=scale["A"]
-        ),
-    )
-    paths: dict[str, tuple[str, ...]] = {"": ("root",)}
+        strategy.comp_matrices[reference] = Matrix(spillover.matrix, channels, channels)
+    strategy.transformations["logicle"] = LogicleTransform(*(scale[key] for key in "TWMA"))
+    keys: dict[str, Key] = {"": ()}
     names: dict[str, str] = {}
     for gate in gates:
         gate_id = xml_id(gate.name, {*names, "logicle", "spillover"})
@@ -145,26 +162,22 @@ def placed_document(
             else reference
             for channel in gate.channels
         }
-        strategy.add_gate(_flowkit_gate(gate, gate_id, references), paths[gate.parent])
-        paths[gate.path] = (*paths[gate.parent], gate_id)
-    return gatingml_document(strategy, names)
+        keys[gate.path] = (*keys[gate.parent], gate_id)
+        strategy.gates[keys[gate.path]] = _gate_of(gate, gate_id, references)
+    return gatingml.document(strategy, names)
 
 
-def _flowkit_gate(gate: PlacedGate, gate_id: str, references: Mapping[str, str]):
+def _gate_of(gate: "PlacedGate", gate_id: str, references: Mapping[str, str]):
     if gate.method == "rectangle":
-        return fk.gates.RectangleGate(
+        edges = zip(gate.channels, gate.edges, strict=True)
+        return RectangleGate(
             gate_id,
-            [
-                fk.Dimension(channel, references[channel], "logicle", range_min=low, range_max=high)
-                for channel, (low, high) in zip(gate.channels, gate.edges, strict=True)
-            ],
+            [Dimension(channel, references[channel], "logicle", *ends) for channel, ends in edges],
         )
-    dimensions = [fk.Dimension(channel) for channel in gate.channels]
+    dimensions = [Dimension(channel) for channel in gate.channels]
     if gate.method == "polygon":
-        return fk.gates.PolygonGate(gate_id, dimensions, gate.vertices.tolist())
-    return fk.gates.EllipsoidGate(
-        gate_id, dimensions, gate.centre.tolist(), gate.covariance.tolist(), gate.distance
-    )
+        return PolygonGate(gate_id, dimensions, gate.vertices)
+    return EllipsoidGate(gate_id, dimensions, gate.centre, gate.covariance, gate.distance)
 
 
 # --- FlowJo -----------------------------------------------------------------------------------
@@ -201,6 +214,8 @@ class FlowJoWorkspace:
         element = _choose_sample(self.path, fcs, wanted, self._by_name)
         _plain_names(self.path, element)
         self._samples.append(element)
+        import flowkit as fk
+
         try:
             parsed = fk.parse_wsp(io.BytesIO(etree.tostring(self._root)))
         except Exception as error:  # FlowKit raises what its parts raise
@@ -210,8 +225,7 @@ class FlowJoWorkspace:
         finally:
             self._samples.remove(element)
         (sample,) = parsed["samples"].values()
-        strategy = sample["gating_strategy"]
-        return Gating(strategy, _population_paths(strategy, {}, self.path), "imported")
+        return flowkit_gating(sample["gating_strategy"], self.path)
 
 
 def _sample_names(element) -> list[str]:
@@ -296,15 +310,12 @@ def _parse_xml(source: str | Path | bytes, where: str, what: str):
         raise InputError(f"{where}: not a {what}: {error}") from error
 
 
-def _population_paths(
-    strategy: fk.GatingStrategy, names: Mapping[str, str], source
-) -> dict[tuple[str, ...], str]:
-    paths: dict[tuple[str, ...], str] = {}
-    seen: dict[str, tuple[str, ...]] = {}
+def _population_paths(strategy: Strategy, names: Mapping[str, str], source) -> dict[Key, str]:
+    paths: dict[Key, str] = {}
+    seen: dict[str, Key] = {}
     grouping = set()
-    for gate_name, ancestors in strategy.get_gate_ids():
-        key = (*ancestors[1:], gate_name)
-        if isinstance(_gate(strategy, key), fk.gates.QuadrantGate):
+    for key in strategy.paths():
+        if kind(strategy.gates.get(key)) == "QuadrantGate":
             grouping.add(key)
             continue
         parts = [
@@ -321,14 +332,6 @@ def _population_paths(
         seen[path] = key
         paths[key] = path
     return paths
-
-
-def _gate(strategy: fk.GatingStrategy, key: tuple[str, ...]):
-    """The gate of a path, None for one quadrant of a quadrant gate."""
-    try:
-        return strategy.get_gate(key[-1], ("root", *key[:-1]))
-    except fk.exceptions.QuadrantReferenceError:
-        return None
 
 
 def column_of(fcs: FcsFile, name: str) -> int | None:
@@ -379,7 +382,7 @@ class EventTable:
 
     def compensated(self, matrix) -> Events:
         """The events compensated by a matrix of a gating strategy."""
-        if not isinstance(matrix, fk.Matrix):
+        if kind(matrix) != "Matrix":
             return Events(matrix.apply(self))
         spillover = Spillover(tuple(matrix.detectors), np.asarray(matrix.matrix), self.id)
         return self.events.compensated(self.pnn_labels, spillover)
@@ -395,6 +398,8 @@ class EventTable:
         return np.asarray(self.events)
 
     def get_channel_index(self, label: str) -> int:
+        if self.pnn_labels.count(label) > 1:
+            raise LookupError(f"{label} names {self.pnn_labels.count(label)} channels")
         return self.pnn_labels.index(label)
 
 
@@ -405,14 +410,13 @@ def apply_gates(gating: Gating, table: EventTable) -> Membership:
     `left_to_flowkit` of the result say. Raises InputError where a gate's channel or transform is
     not there.
     """
-    gates = gates_by_path(gating.strategy)
-    reasons = "; ".join(uncovered(gating.strategy, gates))
+    reasons = "; ".join(uncovered(gating.strategy))
     try:
         if not reasons:
-            return gate_events(gating.strategy, gates, gating.populations, table)
+            return gate_events(gating.strategy, gating.populations, table)
         _log.warning("%s: gates are applied by FlowKit: %s", table.id, reasons)
         return apply_gates_with_flowkit(gating, table, reasons)
-    except (LookupError, ValueError, NotImplementedError, fk.exceptions.FlowKitException) as error:
+    except (LookupError, ValueError, NotImplementedError) as error:
         raise InputError(
             f"{table.id}: its gates cannot be applied: {error}. Its channels are "
             f"{', '.join(table.pnn_labels)}"
@@ -421,9 +425,13 @@ def apply_gates(gating: Gating, table: EventTable) -> Membership:
 
 def apply_gates_with_flowkit(gating: Gating, table: EventTable, reasons: str = "") -> Membership:
     """The same by FlowKit: for what the engine does not cover, and to compare with."""
-    strategy = gating.strategy
+    from flowkit.exceptions import FlowKitException
+
+    strategy = gating.in_flowkit()
     try:
         results = strategy.gate_sample(table, cache_events=True)
+    except FlowKitException as error:
+        raise ValueError(str(error)) from error
     finally:
         strategy.clear_cache()
     masks = {}
@@ -431,7 +439,7 @@ def apply_gates_with_flowkit(gating: Gating, table: EventTable, reasons: str = "
         # GatingResults.get_gate_membership fails with pandas 3 in every strategy that has a
         # quadrant gate (flowkit 1.3.0), hence its raw results.
         owner = ("root", *key[:-1])
-        if _gate(strategy, key) is None:
+        if key not in gating.strategy.gates:  # a quadrant
             entry = results._raw_results[owner[-1], "/".join(owner[:-1])][key[-1]]
         else:
             entry = results._raw_results[key[-1], "/".join(owner)]
@@ -462,14 +470,13 @@ def rectangle_pairs(gating: Gating) -> list[dict[str, Any]]:
     """
     strategy = gating.strategy
     groups: dict[tuple, list[tuple[list[float], ...]]] = {}
-    for gate_name, ancestors in strategy.get_gate_ids():
-        gate = _gate(strategy, (*ancestors[1:], gate_name))
-        if not isinstance(gate, fk.gates.RectangleGate | fk.gates.QuadrantGate):
+    for key, gate in strategy.gates.items():
+        if kind(gate) not in ("RectangleGate", "QuadrantGate"):
             continue
         dimensions = gate.dimensions
-        if len(dimensions) != 2 or any(isinstance(d, fk.RatioDimension) for d in dimensions):
+        if len(dimensions) != 2 or any(kind(d) == "RatioDimension" for d in dimensions):
             continue
-        if isinstance(gate, fk.gates.QuadrantGate):
+        if kind(gate) == "QuadrantGate":
             channels = tuple(d.dimension_ref for d in dimensions)
             raw = [d.values for d in dimensions]
         else:
@@ -479,9 +486,9 @@ def rectangle_pairs(gating: Gating) -> list[dict[str, Any]]:
             [_linear_edge(strategy, d, v) for v in values]
             for d, values in zip(dimensions, raw, strict=True)
         )
-        group = groups.setdefault((gating.populations.get(ancestors[1:], ""), channels), [])
+        group = groups.setdefault((gating.populations.get(key[:-1], ""), channels), [])
         # A quadrant gate stands for several gates.
-        group += [edges] * (2 if isinstance(gate, fk.gates.QuadrantGate) else 1)
+        group += [edges] * (2 if kind(gate) == "QuadrantGate" else 1)
     out = []
     for (parent, channels), members in groups.items():
         if len(members) < 2:
@@ -495,7 +502,7 @@ def rectangle_pairs(gating: Gating) -> list[dict[str, Any]]:
     return out
 
 
-def _linear_edge(strategy: fk.GatingStrategy, dimension, value: float) -> float:
+def _linear_edge(strategy: Strategy, dimension, value: float) -> float:
     if dimension.transformation_ref is None:
         return float(value)
     transform = strategy.transformations[dimension.transformation_ref]

@@ -8,12 +8,12 @@ no raw event leaves the raw files.
 from collections.abc import Mapping
 from typing import Any
 
-import flowkit as fk
 import numpy as np
 
 from immunotrace.cytometry.events import Events
 from immunotrace.cytometry.fcs import FcsFile
 from immunotrace.cytometry.gates import EventTable, Gating, column_of
+from immunotrace.cytometry.strategy import Dimension, Strategy, kind
 from immunotrace.cytometry.template import logicle
 
 HIERARCHY_COLUMNS = ("acquisition", "step", "item", "name", "x", "y", "value")
@@ -50,7 +50,7 @@ class _Axis:
 
     def some_places(self, members: np.ndarray, every: int) -> np.ndarray:
         """Where one event in `every` of a mask lies."""
-        parts, seen = [], 0
+        parts, seen = [np.zeros(0)], 0
         for (values,) in self._source.column_blocks([self.column], members):
             parts.append(values[-seen % every :: every].copy())  # a view keeps its block
             seen += len(values)
@@ -58,7 +58,7 @@ class _Axis:
 
     def cells(self, members: np.ndarray, low: float, high: float) -> np.ndarray:
         """The cell of each event of a mask on a grid from low to high."""
-        parts = []
+        parts = [np.zeros(0, np.uint8)]
         for (values,) in self._source.column_blocks([self.column], members):
             cell = (self._displayed(values) - low) / (high - low) * CELLS
             parts.append(np.clip(cell, 0, CELLS - 1).astype(np.uint8))
@@ -198,32 +198,29 @@ def _rectangle(x, y) -> np.ndarray:
     return np.array([(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])], float)
 
 
-def _outline(strategy: fk.GatingStrategy, key: tuple[str, ...]):
+def _outline(strategy: Strategy, key: tuple[str, ...]):
     """The first two dimensions of a gate and its corners (n, 2) on their scale; (2, 1) with one."""
-    gates = fk.gates
-    try:
-        gate = strategy.get_gate(key[-1], ("root", *key[:-1]))
-    except fk.exceptions.QuadrantReferenceError:
-        gate = strategy.get_gate(key[-2], ("root", *key[:-2]))
+    gate = strategy.gates.get(key)
+    if gate is None:  # one of the quadrants of the gate above
+        gate = strategy.gates[key[:-1]]
         dividers = gate.dimensions[:2]
         quadrant = gate.quadrants[key[-1]]
         cut = quadrant.divider_refs  # a quadrant may lie across a divider
         ends = [quadrant.get_divider_range(d.id) if d.id in cut else (None, None) for d in dividers]
         ends = [_open(low, high) for low, high in ends]
         dimensions = [
-            fk.Dimension(d.dimension_ref, d.compensation_ref, d.transformation_ref)
-            for d in dividers
+            Dimension(d.dimension_ref, d.compensation_ref, d.transformation_ref) for d in dividers
         ]
         return dimensions, _rectangle(*ends) if len(ends) == 2 else np.array(ends).T
     dimensions = gate.dimensions[:2]
-    if any(isinstance(d, fk.RatioDimension) for d in dimensions):
+    if any(kind(d) == "RatioDimension" for d in dimensions):
         return None
-    if isinstance(gate, gates.RectangleGate):
+    if kind(gate) == "RectangleGate":
         ends = [_open(d.min, d.max) for d in dimensions]
         return dimensions, _rectangle(*ends) if len(ends) == 2 else np.array(ends).T
-    if isinstance(gate, gates.PolygonGate):
+    if kind(gate) == "PolygonGate":
         return dimensions, _dense(np.array(gate.vertices, float))
-    if isinstance(gate, gates.EllipsoidGate) and len(gate.dimensions) == 2:
+    if kind(gate) == "EllipsoidGate" and len(gate.dimensions) == 2:
         angles = np.linspace(0, 2 * np.pi, _CURVE, endpoint=False)
         circle = np.sqrt(gate.distance_square) * np.vstack([np.cos(angles), np.sin(angles)])
         root = np.linalg.cholesky(np.array(gate.covariance_matrix, float))
@@ -249,5 +246,5 @@ def _second(fcs: FcsFile, first: str):
     for start in ("SSC", "FSC"):
         for channel in fcs.channels:
             if channel.upper().startswith(start) and channel != first:
-                return fk.Dimension(channel, "uncompensated")
-    return fk.Dimension(next((c for c in fcs.channels if c != first), first), "uncompensated")
+                return Dimension(channel)
+    return Dimension(next((c for c in fcs.channels if c != first), first))

@@ -53,7 +53,8 @@ def _smooth(counts: np.ndarray, sd: float) -> np.ndarray:
     """Gaussian smoothing of a 1-D array; `sd` in cells."""
     reach = math.ceil(4 * sd)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sd) ** 2)
-    return np.convolve(counts, kernel / kernel.sum(), mode="same")
+    # Not mode="same", which has the length of the kernel where that is the longer.
+    return np.convolve(counts, kernel / kernel.sum())[reach : reach + len(counts)]
 
 
 def scatter_ellipse(

@@ -141,13 +141,21 @@ def _checked(names: Sequence[str], rows: Sequence[Sequence[str]], source: str) -
     for row, column in np.argwhere(~np.isfinite(matrix)):
         raise InputError(
             f"{source}: the spillover from {listed([names[row]])} into {listed([names[column]])} is "
-            f"{shown(rows[row][column])}; expected a finite number. Correct the keyword, or export the file again."
+            f"{shown(rows[row][column])}; expected a finite number with a point. Correct the keyword or the CSV file."
         )
     if (matrix.diagonal() == 100).all():
         raise InputError(
             f"{source}: the diagonal is 100, so the matrix is in percent; expected fractions with 1 "
-            "on the diagonal. Divide it by 100 in the keyword."
+            "on the diagonal. Divide it by 100 in the keyword or the CSV file."
         )
+    # Spillover can exceed 1, but then the rows are in units of the diagonal.
+    for name, row, own in zip(names, matrix, matrix.diagonal(), strict=True):
+        if own != 1 and own < row.max():
+            raise InputError(
+                f"{source}: in the row of {listed([name])} the largest spillover is into "
+                f"{listed([names[row.argmax()]])}, {row.max():g}, and that into its own detector is "
+                f"{own:g}; expected 1 on the diagonal. Bring rows and columns into the same order."
+            )
     return Spillover(tuple(names), matrix, source)
 
 

@@ -28,13 +28,14 @@ This module needs NumPy and the logicle function only; `immunotrace.cytometry.ga
 gates into a FlowKit strategy.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from flowutils import transforms
 
+from immunotrace.cytometry.events import Events, evenly
 from immunotrace.cytometry.fcs import FcsFile, find_channel
 from immunotrace.cytometry.placement import beside_peak, scatter_ellipse, singlet_polygon, valley
 from immunotrace.cytometry.quadrants import quadrant_lines
@@ -123,14 +124,15 @@ def place(
 
     `markers` gives each marker's channel ($PnN or $PnS), `thresholds` the linear value of the cuts
     with method `threshold`. With `wanted` (population paths) only those and what they stand on are
-    placed. Raises InputError where a channel or a threshold is missing.
+    placed. Of populations of more than `events.ENOUGH` events some tell where gates go. Raises InputError where a channel or a threshold is missing.
     """
     return _Placer(template, fcs, events, markers, thresholds).run(wanted)
 
 
 class _Placer:
     def __init__(self, template, fcs, events, markers, thresholds):
-        self.template, self.fcs, self.events = template, fcs, events
+        self.template, self.fcs = template, fcs
+        self.events = events if isinstance(events, Events) else Events(events)
         self.markers, self.thresholds = markers, thresholds
         self.specs = {path_of(gate): gate for gate in template["gates"]}
         self.placed: dict[str, PlacedGate] = {}
@@ -148,32 +150,36 @@ class _Placer:
             parent = self.mask(spec["parent"])
             gate, inside = getattr(self, "_" + spec["method"])(spec, parent)
             self.placed[path] = gate
-            self.out.masks[path] = parent & inside
+            columns = [self.fcs.channels.index(channel) for channel in gate.channels]
+            found = [inside(*part) for part in self.events.column_blocks(columns, parent)]
+            self.out.masks[path] = parent.copy()
+            self.out.masks[path][parent] = np.concatenate([np.zeros(0, bool), *found])
         return self.out.masks[path]
 
-    def _channel(self, name: str) -> tuple[str, np.ndarray]:
-        index = find_channel(self.fcs, name)
-        return self.fcs.channels[index], self.events[:, index]
+    def _name(self, channel: str) -> str:
+        return self.fcs.channels[find_channel(self.fcs, channel)]
+
+    def _values(self, channels: Sequence[str], population: np.ndarray) -> np.ndarray:
+        """Values (channels, n) of the population, or of enough of its events."""
+        columns = [find_channel(self.fcs, channel) for channel in channels]
+        return self.events.columns(columns, evenly(population))
 
     def _top(self, name: str) -> float:
         return float(self.fcs.ranges[find_channel(self.fcs, name)])
 
-    def _singlets(self, spec: dict, parent: np.ndarray) -> tuple[PlacedGate, np.ndarray]:
-        (x_name, x), (y_name, y) = (self._channel(name) for name in spec["channels"])
+    def _singlets(self, spec: dict, parent: np.ndarray) -> tuple[PlacedGate, Callable]:
+        x, y = self._values(spec["channels"], parent)
         # Twice the range, so that the wedge's far end cuts off nothing.
         vertices = singlet_polygon(
-            x[parent], y[parent], 2 * self._top(spec["channels"][1]), float(spec.get("width", 4))
+            x, y, 2 * self._top(spec["channels"][1]), float(spec.get("width", 4))
         )
-        gate = PlacedGate(
-            spec["name"], spec["parent"], (x_name, y_name), "polygon", vertices=vertices
-        )
-        return gate, _in_polygon(vertices, np.column_stack([x, y]))
+        channels = tuple(self._name(channel) for channel in spec["channels"])
+        gate = PlacedGate(spec["name"], spec["parent"], channels, "polygon", vertices=vertices)
+        return gate, lambda x, y: _in_polygon(vertices, np.column_stack([x, y]))
 
-    def _scatter(self, spec: dict, parent: np.ndarray) -> tuple[PlacedGate, np.ndarray]:
-        (x_name, x), (y_name, y) = (self._channel(name) for name in spec["channels"])
-        points = np.column_stack([x, y])
+    def _scatter(self, spec: dict, parent: np.ndarray) -> tuple[PlacedGate, Callable]:
         centre, covariance, distance = scatter_ellipse(
-            points[parent],
+            self._values(spec["channels"], parent).T,
             (self._top(spec["channels"][0]), self._top(spec["channels"][1])),
             tuple(spec.get("minimum", (0.0, 0.0))),
             float(spec.get("coverage", 0.998)),
@@ -181,35 +187,43 @@ class _Placer:
         gate = PlacedGate(
             spec["name"],
             spec["parent"],
-            (x_name, y_name),
+            tuple(self._name(channel) for channel in spec["channels"]),
             "ellipse",
             centre=centre,
             covariance=covariance,
             distance=distance,
         )
-        offset = points - centre
-        squared = np.einsum("ij,jk,ik->i", offset, np.linalg.inv(covariance), offset)
-        return gate, squared <= distance
+        inverse = np.linalg.inv(covariance)
 
-    def _cuts(self, spec: dict, parent: np.ndarray) -> tuple[PlacedGate, np.ndarray]:
+        def inside(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+            offset = np.column_stack([x, y]) - centre
+            return np.einsum("ij,jk,ik->i", offset, inverse, offset) <= distance
+
+        return gate, inside
+
+    def _cuts(self, spec: dict, parent: np.ndarray) -> tuple[PlacedGate, Callable]:
         above, below = set(spec.get("above", [])), set(spec.get("below", []))
         # In the order of `cuts`, so that sibling gates have their axes in one order.
         ordered = [m for m in self.template["cuts"] if m in above | below]
-        inside = np.ones(len(self.events), bool)
-        channels, edges = [], []
-        for marker in ordered:
-            cut = self._cut(marker)
-            name, values = self._channel(self._marker_channel(marker))
-            channels.append(name)
-            if marker in above:
-                edges.append((cut.display, None))
-                inside &= values >= cut.linear
-            else:
-                edges.append((None, cut.display))
-                inside &= values < cut.linear
+        cuts = [self._cut(marker) for marker in ordered]
         gate = PlacedGate(
-            spec["name"], spec["parent"], tuple(channels), "rectangle", edges=tuple(edges)
+            spec["name"],
+            spec["parent"],
+            tuple(self._name(self._marker_channel(marker)) for marker in ordered),
+            "rectangle",
+            edges=tuple(
+                (cut.display, None) if marker in above else (None, cut.display)
+                for marker, cut in zip(ordered, cuts, strict=True)
+            ),
         )
+
+        def inside(*columns: np.ndarray) -> np.ndarray:
+            beyond = [
+                (values >= cut.linear) == (marker in above)
+                for marker, cut, values in zip(ordered, cuts, columns, strict=True)
+            ]
+            return np.logical_and.reduce(beyond)
+
         return gate, inside
 
     def _marker_channel(self, marker: str) -> str:
@@ -244,9 +258,9 @@ class _Placer:
     def _single(self, marker: str) -> Cut:
         """The cut that a marker shows by itself."""
         spec = self.template["cuts"][marker]
-        _, values = self._channel(self._marker_channel(marker))
+        population = self.mask(spec.get("population", ""))
         return find_cut(
-            values[self.mask(spec.get("population", ""))],
+            self._values([self._marker_channel(marker)], population)[0],
             self.template["logicle"],
             spec.get("single_peak", "negative"),
             float(spec.get("minimum_fraction", 0.002)),
@@ -258,9 +272,9 @@ class _Placer:
         specs, scale = [self.template["cuts"][marker] for marker in pair], self.template["logicle"]
         alone = [self._single(marker) for marker in pair]
         population = self.mask(specs[0].get("population", ""))
-        columns = [self._channel(self._marker_channel(marker))[1] for marker in pair]
+        columns = self._values([self._marker_channel(marker) for marker in pair], population)
         found = quadrant_lines(
-            np.column_stack([logicle(values[population], scale) for values in columns]),
+            np.column_stack([logicle(values, scale) for values in columns]),
             (alone[0].display, alone[1].display),
             max(float(spec.get("minimum_fraction", 0.002)) for spec in specs),
         )

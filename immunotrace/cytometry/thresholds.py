@@ -66,10 +66,8 @@ def place_thresholds(
     Raises InputError where a marker's files are missing, all failed quality control or hold fewer
     than `minimum_events` such events, and where one cannot be read unless `on_unreadable` is `exclude`.
     """
-    import numpy as np
     import pandas as pd
 
-    from immunotrace.cytometry.template import find_cut
     from immunotrace.tables import write_tsv
 
     pool = _Pool(rows, panel, settings, f"subject {subject}, panel {panel_name}")
@@ -80,24 +78,9 @@ def place_thresholds(
         if kind == "none":
             continue
         if kind == "fmo":
-            values = pool.values(marker, f"FMO:{marker}", settings["minimum_events"])
-            quantile = float(settings["fmo_quantile"])
-            out |= {
-                "threshold": float(np.quantile(values, quantile)),
-                "method": "fmo",
-                "events": len(values),
-                "quantile": quantile,
-                "note": _few_for(quantile, len(values)),
-            }
+            out |= _fmo_threshold(pool, marker, settings)
         elif kind == "valley":
-            values = pool.values(marker, "full", settings["minimum_events"])
-            cut = find_cut(values, pool.scale)
-            out |= {
-                "threshold": cut.linear,
-                "method": "valley",
-                "events": len(values),
-                "note": "" if cut.found == "valley" else f"one peak only: {cut.found}",
-            }
+            out |= _valley_threshold(pool, marker, settings)
         else:
             out |= {"threshold": float(kind), "method": "number"}
         table.append(out)
@@ -111,6 +94,34 @@ def place_thresholds(
     ]
     columns = ["subject", "panel", "population", "marker", "fmo_median", "events"]
     write_tsv(pd.DataFrame(medians, columns=columns), fmo_medians_path)
+
+
+def _fmo_threshold(pool: "_Pool", marker: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    import numpy as np
+
+    values = pool.values(marker, f"FMO:{marker}", settings["minimum_events"])
+    quantile = float(settings["fmo_quantile"])
+    return {
+        "threshold": float(np.quantile(values, quantile, overwrite_input=True)),
+        "method": "fmo",
+        "events": len(values),
+        "quantile": quantile,
+        "note": _few_for(quantile, len(values)),
+    }
+
+
+def _valley_threshold(pool: "_Pool", marker: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    from immunotrace.cytometry.events import ENOUGH
+    from immunotrace.cytometry.template import find_cut
+
+    values = pool.values(marker, "full", settings["minimum_events"])
+    cut = find_cut(values[:: -(-len(values) // ENOUGH)], pool.scale)
+    return {
+        "threshold": cut.linear,
+        "method": "valley",
+        "events": len(values),
+        "note": "" if cut.found == "valley" else f"one peak only: {cut.found}",
+    }
 
 
 def _few_for(quantile: float, events: int) -> str:
@@ -169,9 +180,10 @@ class _Pool:
                 f"marker {marker} another `threshold` in the panels file: valley, none or a number"
             )
         parts = []
-        for fcs, events in files:
-            parts.append(events[:, find_channel(fcs, self.panel["markers"][marker]["channel"])])
-        values = np.concatenate(parts)
+        for fcs, events, inside in files:
+            column = find_channel(fcs, self.panel["markers"][marker]["channel"])
+            parts.append(events.columns([column], inside)[0])
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if len(values) < minimum:
             populations = " and ".join(self.populations) or "the threshold populations (none given)"
             raise InputError(
@@ -186,7 +198,7 @@ class _Pool:
         import numpy as np
 
         from immunotrace.cytometry.fcs import find_channel
-        from immunotrace.cytometry.quantify import median
+        from immunotrace.cytometry.quantify import median_of
 
         wanted = self.panel.get("quantify", {"populations": [], "markers": []})
         for marker in wanted["markers"]:
@@ -201,12 +213,12 @@ class _Pool:
                     if population in masks:
                         values.append(events.columns([column], masks[population])[0])
             for population, values in parts.items():
-                pooled = np.sort(np.concatenate([np.empty(0), *values]))
+                pooled = values[0] if len(values) == 1 else np.concatenate([np.empty(0), *values])
                 if len(pooled) >= settings["minimum_events"]:
                     yield {
                         "population": population,
                         "marker": marker,
-                        "fmo_median": median(pooled, settings.get("median", "midpoint")),
+                        "fmo_median": median_of(pooled, settings.get("median", "midpoint")),
                         "events": len(pooled),
                     }
 
@@ -217,7 +229,8 @@ class _Pool:
         return GateSource(self.panel)
 
     def _file(self, row: Mapping[str, Any]) -> tuple | None:
-        """A file and its events in the threshold populations; None where it fails quality control.
+        """A file, its kept events, and which of these the threshold populations hold; None where it
+        fails quality control.
 
         Nor is there one of a file that cannot be read and may be left out.
 
@@ -266,5 +279,5 @@ class _Pool:
                         f"of {row['acquisition']} in {self.panel['gates']['file']}"
                     )
                 inside |= masks[population]
-            self._files[row["acquisition"]] = fcs, events[inside]
+            self._files[row["acquisition"]] = fcs, events, inside
         return self._files[row["acquisition"]]

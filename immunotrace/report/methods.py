@@ -3,11 +3,13 @@
 from pathlib import PurePath
 
 from immunotrace.baseline import LAST_DAY
+from immunotrace.cytometry.events import ENOUGH
 from immunotrace.report import wording
 
 _GATES = {
     "template": (
-        "gates were placed on each acquisition by the template {file} and written out as Gating-ML 2.0"
+        "gates were placed on each acquisition by the template {file} (on "
+        f"{wording.count(ENOUGH)} of a population's events where it has more) and written out as Gating-ML 2.0"
     ),
     "gatingml": "gates were taken as they stand in the Gating-ML 2.0 document {file}",
     "flowjo": "gates were taken as they stand in the FlowJo workspace {file}",
@@ -53,7 +55,7 @@ def references(case: dict) -> list[str]:
             "Spidlen et al. 2010, Cytometry A 77:97: FCS 3.1.",
             "Spidlen et al. 2015, Cytometry A 87:683: Gating-ML 2.0.",
             "Moore and Parks 2012, Cytometry A 81:273: the logicle scale.",
-            "White et al. 2021, Front Immunol 12:768541: FlowKit, for gates that our own engine does not cover.",
+            "White et al. 2021, Front Immunol 12:768541: FlowKit, for FlowJo workspaces and gates that our own engine does not cover.",
             *(["Bagwell and Adams 1993, Ann N Y Acad Sci 677:167: compensation."] if compensated else []),
             *(
                 ["Emmaneel et al. 2022, Cytometry A 101:325: PeacoQC, whose ideas quality control follows."]
@@ -144,7 +146,8 @@ def cytometry(case: dict) -> list[str]:
     thresholds = {
         "fmo": f"lies at the {quantile} quantile of the subject's FMO controls, one value for all days; FMO "
         f"controls with fewer than {wording.count(round(5 / (1 - settings['fmo_quantile'])))} events are flagged",
-        "valley": "lies in the valley between the negative and the positive peak",
+        "valley": "lies in the valley between the negative and the positive peak of the subject's pooled "
+        "baseline, one value for all days",
         "number": "is the number given in the panels file, on the linear compensated scale",
     }
     for rule, text in thresholds.items():
@@ -154,7 +157,10 @@ def cytometry(case: dict) -> list[str]:
         "Fractions have Wilson 95 % intervals. Medians are of linear intensities, of all cells "
         "and of the positive ones; of an even number of cells the median is "
         + ("the lower of" if settings["median"] == "lower" else "the mean of")
-        + " the middle two. Populations with fewer than "
+        + " the middle two, and its interval lies between order statistics. The tables also give the "
+        "geometric mean of the values above 0, the robust SD (half of what lies between the 15.87 % and "
+        "84.13 % quantiles), the integrated MFI (percent positive times their median) and the median less "
+        "that of the FMO control. Populations with fewer than "
         f"{wording.things(settings['minimum_events'], 'event')} are flagged."
     )
     return texts

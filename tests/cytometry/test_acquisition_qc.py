@@ -114,7 +114,7 @@ def test_slow_flow_alone_is_found(columns):
     assert result.keep[(time < 28) | (time > 48)].all()
 
 
-@pytest.mark.parametrize("change", ["no time", "constant", "short", "no scatter"])
+@pytest.mark.parametrize("change", ["no time", "constant", "short", "no scatter", "wrapped"])
 def test_impossible_checks_are_told_and_no_failure(columns, change):
     if change == "no time":
         del columns["Time"]
@@ -122,6 +122,8 @@ def test_impossible_checks_are_told_and_no_failure(columns, change):
         columns["Time"][:] = 3.0
     elif change == "short":
         columns = {name: values[:4000] for name, values in columns.items()}
+    elif change == "wrapped":  # two halves of the acquisition would be taken for the same time
+        columns["Time"] %= 0.6 * columns["Time"].max()
     else:
         del columns["FSC-H"]
     result = acquisition_qc(make_fcs(columns))
@@ -129,6 +131,7 @@ def test_impossible_checks_are_told_and_no_failure(columns, change):
         "no time": "no Time channel",
         "constant": "Time does not advance",
         "short": "fewer than 5,000 events",
+        "wrapped": "flow over time not possible: Time starts anew",
         "no scatter": "doublets not possible: no FSC-A and FSC-H",
     }
     assert told[change] in result.row["notes"]

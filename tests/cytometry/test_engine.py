@@ -1,5 +1,7 @@
 """The counting engine against FlowKit and FlowUtils, event by event."""
 
+from dataclasses import replace
+
 import flowkit as fk
 import numpy as np
 import pytest
@@ -9,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.cytometry import made
-from immunotrace.cytometry import events, gates
+from immunotrace.cytometry import events, gates, gatingml
 from immunotrace.cytometry.events import Events
 from immunotrace.cytometry.fcs import Spillover, compensate, read_fcs
 from immunotrace.cytometry.logicle import Logicle
+from immunotrace.cytometry.strategy import of_flowkit
+from immunotrace.errors import InputError
 
 TRANSFORMS = {
     "linear": fk.transforms.LinearTransform(262_144, 100),
@@ -27,7 +31,7 @@ AWKWARD = [np.nan, np.inf, -np.inf, 0.0, -0.0, 2.0, 262_144.0, 1e30, -1e30, 5e-3
 
 
 def gating_of(strategy):
-    return gates.Gating(strategy, gates._population_paths(strategy, {}, "made"), "imported")
+    return gates.flowkit_gating(strategy, "made")
 
 
 def same(strategy, columns, spillover=None):
@@ -131,6 +135,25 @@ def test_a_boolean_gate_before_what_it_refers_to():
     assert found["a/not b"].tolist() == [False, True, True, False, False]
 
 
+def test_a_name_of_two_channels_is_refused():
+    """Either would be a guess; $PnS stands for a channel only where no $PnN is so."""
+    columns = {name: np.arange(3.0) for name in ("X", "Y", "Z")}
+    strategy = fk.GatingStrategy()
+    strategy.add_gate(fk.gates.RectangleGate("a", [fk.Dimension("X", range_min=1)]), ("root",))
+    fcs = make_fcs(columns)
+    for more in (
+        {"channels": ("X", "X", "Z")},
+        {"channels": ("A", "B", "C"), "labels": ("X",) * 3},
+    ):
+        twice = replace(fcs, **more)
+        table = gates.EventTable("made", twice, twice.events, None)
+        with pytest.raises(InputError, match=r"made: .* X names . channels"):
+            gates.apply_gates(gating_of(strategy), table)
+    once = replace(fcs, channels=("X", "Y", "Y"), labels=("", "X", "X"))
+    found = gates.apply_gates(gating_of(strategy), gates.EventTable("m", once, once.events, None))
+    assert found.counts == {"a": 2}
+
+
 def test_what_is_not_covered_goes_to_flowkit_and_says_so():
     class Odd(fk.gates.RectangleGate):
         pass
@@ -189,7 +212,7 @@ def test_benchmark_file_gives_the_same_counts(tmp_path):
     made.write_file(tmp_path / "made.fcs", 30_000)
     fcs = read_fcs(tmp_path / "made.fcs")
     table = gates.EventTable("made", fcs, fcs.events, fcs.spillover)
-    gating = gates.read_gatingml(gates.gatingml_document(made.strategy(), {}), "made")
+    gating = gates.read_gatingml(gatingml.document(of_flowkit(made.strategy()), {}), "made")
     ours = gates.apply_gates(gating, table)
     theirs = gates.apply_gates_with_flowkit(gating, table)
     assert len(ours) == 24

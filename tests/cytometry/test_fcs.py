@@ -384,6 +384,12 @@ def test_one_of_several_data_sets(file):
     assert read_fcs(path, 2).events[:].tolist() == [[2], [3]]
     with pytest.raises(InputError, match="none was chosen"):
         read_fcs(path)
+    for number in (3, 0, -1):
+        with pytest.raises(InputError, match=f"data set {number} was asked for"):
+            read_fcs(path, number)
+    alone = file(build(b"\1", described([8], [256], 1)))
+    with pytest.raises(InputError, match=r"has 1 data set\(s\) and data set 0 was asked for"):
+        read_fcs(alone, 0)
 
 
 GOOD = described([32, 32], [1024, 1024], 2, kind="F")
@@ -578,6 +584,8 @@ def test_spillover_keywords(file):
         ("2,A,B,1,x,0,1", "from A into B is 'x'"),
         ("2,A,B,1,inf,0,1", "from A into B is 'inf'"),
         ("2,A,B,100,5,5,100", "in percent"),
+        ("2,A,B,0,1,1,0", "row of A the largest spillover is into B, 1, and .* own detector is 0"),
+        ("2,A,B,0.5,0.1,0.6,0.5", "row of B the largest spillover is into A"),
     ],
 )
 def test_bad_spillover_text(text, pattern):

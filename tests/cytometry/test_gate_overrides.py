@@ -1,14 +1,27 @@
 """Gates moved by hand: from the files that the pipeline wrote, through its jobs, to the counts."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from cytometry_chain import SETTINGS, log_normal, run_chain
+from cytometry_chain import SETTINGS, log_normal, read_sheets, run_chain
 from lxml import etree
 
-from immunotrace.cytometry import gates
+from immunotrace.cytometry import gates, gatingml
 from immunotrace.cytometry.fcs import read_fcs
 from immunotrace.cytometry.gate_names import gate_populations
+from immunotrace.cytometry.strategy import (
+    Dimension,
+    LogicleTransform,
+    PolygonGate,
+    Quadrant,
+    QuadrantDivider,
+    QuadrantGate,
+    RectangleGate,
+    Strategy,
+    of_flowkit,
+)
 from immunotrace.cytometry.template import logicle
 from immunotrace.errors import InputError
 from simulation.fcs import write_fcs
@@ -174,7 +187,7 @@ def test_any_shape_and_scale_may_take_its_place(study):
     dimensions = [fk.Dimension("CCR7-A", "uncompensated", "logicle"), fk.Dimension("FSC-A")]
     strategy.add_gate(fk.gates.PolygonGate("T", dimensions, vertices), ("root", "cells"))
     file = folder / "polygon.xml"
-    file.write_bytes(gates.gatingml_document(strategy, {}))
+    file.write_bytes(gatingml.document(of_flowkit(strategy), {}))
     tables = run(study, "moved", S_b=[{"population": "cells/T", "gates": str(file)}])
     table = tables["populations"].set_index(["acquisition", "population"])
     assert table["gate_origin"].value_counts().to_dict() == {"imported": 5, "moved": 1}
@@ -187,6 +200,59 @@ def test_any_shape_and_scale_may_take_its_place(study):
     assert table.loc[("S_b", "cells/T"), "count"] == expected
 
 
+@pytest.fixture
+def flowjo(reference, repository, tmp_path):
+    """Two acquisitions with the gates of a FlowJo workspace, and a Gating-ML file that moves one."""
+    folder = reference / "cytometry" / "flowatlas_tcell"
+    rows, panels = read_sheets(repository / "examples" / "flowatlas_tcell")
+    rows = [
+        row for row in rows if row["acquisition"] in ("423_Donor_Lung_032", "423_Donor_Liver_022")
+    ]
+    assert len(rows) == 2
+    for row in rows:
+        row["fcs"] = str(folder / "fcs" / Path(row["fcs"]).name)
+    for panel in panels.values():
+        panel["gates"]["file"] = str(folder / "workspace.wsp")
+    cells = PolygonGate(
+        "T",
+        [Dimension("FJComp-355 379_28-A", "FCS", "scale"), Dimension("FJComp-355 560_40-A")],
+        [(0.55, -1e6), (2.0, -1e6), (2.0, 1e6), (0.55, 1e6)],
+    )
+    strategy = Strategy(
+        {("non-B",): RectangleGate("non-B", [Dimension("Time", min=0)]), ("non-B", "T"): cells},
+        {"scale": LogicleTransform(262_144, 0.5, 4.5, 0)},
+    )
+    file = tmp_path / "moved.xml"
+    file.write_bytes(gatingml.document(strategy, {"T": "T cells"}))
+    return rows, panels, str(file), tmp_path
+
+
+def test_a_gate_of_a_workspace_is_moved(flowjo):
+    rows, panels, file, folder = flowjo
+    settings = {**SETTINGS, "qc": {"remove": []}}
+    before = run_chain(rows, panels, settings, folder / "before")
+    move = {"gate_overrides": [{"population": "non-B/T cells", "gates": file}]}
+    after = run_chain([{**rows[0], **move}, rows[1]], panels, settings, folder / "after")
+    key = ["acquisition", "population"]
+    old, new = (t["populations"].set_index(key) for t in (before, after))
+    name = rows[0]["acquisition"]
+    assert new.loc[rows[1]["acquisition"]].equals(old.loc[rows[1]["acquisition"]])
+    # By hand: CD3 at or above 0.55 on the logicle scale, within the workspace's own non-B.
+    fcs = read_fcs(rows[0]["fcs"])
+    workspace = gates.FlowJoWorkspace(panels[rows[0]["panel"]]["gates"]["file"])
+    table = gates.EventTable(name, fcs, fcs.events, None, flowjo_names=True)
+    within = gates.apply_gates(workspace.gating(fcs), table)["non-B"]
+    cd3 = logicle(fcs.events[:, fcs.labels.index("CD3")].astype(float))
+    expected = int((within & (cd3 >= 0.55)).sum())
+    assert new.loc[(name, "non-B/T cells"), "count"] == expected
+    assert expected != old.loc[(name, "non-B/T cells"), "count"]
+    assert new.loc[(name, "non-B/T cells/CD4"), "parent_count"] == expected
+    assert new.loc[name]["gate_origin"].value_counts()["moved"] == 1
+    assert new.loc[(name, "non-B/T cells"), "gate_origin"] == "moved"
+    for population in ("B cells", "non-B"):
+        assert new.loc[(name, population), "count"] == old.loc[(name, population), "count"]
+
+
 def test_what_cannot_be_moved_is_refused(study):
     folder = study[2]
     run(study, "placed")
@@ -195,6 +261,22 @@ def test_what_cannot_be_moved_is_refused(study):
         InputError, match=r"S_a: its gates: .* no gate makes the population 'cells/B'"
     ):
         run(study, "moved", S_a=[{"population": "cells/B", "gates": written}])
+    # Of a boolean gate and a quadrant there is nothing to take the place of.
+    quadrants = {"low": Quadrant("low", {"d": (None, 5.0)}), "T": Quadrant("T", {"d": (5.0, None)})}
+    strategy = Strategy(
+        {
+            ("cells",): RectangleGate("cells", [Dimension("FSC-A", min=0)]),
+            ("cells", "Q"): QuadrantGate(
+                "Q", [QuadrantDivider("d", "CD3-A", "uncompensated", [5.0])], quadrants
+            ),
+        }
+    )
+    file = folder / "quadrants.xml"
+    file.write_bytes(gatingml.document(strategy, {}))
+    with pytest.raises(
+        InputError, match=r"'cells/T': the one in .*quadrants.xml is a single quadr"
+    ):
+        run(study, "moved", S_a=[{"population": "cells/T", "gates": str(file)}])
 
 
 def test_files_that_hold_no_gates(tmp_path):

@@ -264,6 +264,34 @@ def test_slash_in_a_gate_name_does_not_break_the_path(workspace):
         assert np.array_equal(after[path.replace("T cells", "T\u2215NK cells")], mask)
 
 
+BOOLEANS = """
+<NotNode name="no {a}" owningGroup=""><Dependents><Dependent name="{a}"/></Dependents><Subpopulations>
+<AndNode name="both" owningGroup=""><Dependents><Dependent name="{b}"/><Dependent name="{b}/{c}"/></Dependents>
+</AndNode></Subpopulations></NotNode>
+<OrNode name="either" owningGroup=""><Dependents><Dependent name="{a}"/><Dependent name="{b}"/></Dependents></OrNode>
+"""
+
+
+def test_boolean_gates_of_flowjo(workspace):
+    """NOT, AND and OR nodes, one below another, and operands whose names have a slash."""
+    folder, text, write = workspace
+    text = text.replace('name="T cells"', 'name="T/NK cells"')
+    fcs = read_fcs(folder / "fcs" / "423_Donor_Lung_032.fcs")
+    sample = text.index('<SampleNode name="423_Donor_Lung_032.fcs"')
+    first = text.index("<Subpopulations>", sample) + len("<Subpopulations>")
+    added = BOOLEANS.format(a="B cells", b="non-B", c="T/NK cells")
+    gating = write(text[:first] + added + text[first:]).gating(fcs)
+    table = gates.EventTable("f", fcs, fcs.events, None, flowjo_names=True)
+    assert_as_flowkit(gating, table)
+    inside = gates.apply_gates(gating, table)
+    a, b, c = inside["B cells"], inside["non-B"], inside["non-B/T\u2215NK cells"]
+    assert 0 < c.sum() < b.sum()
+    assert a.sum() > 0
+    assert np.array_equal(inside["no B cells"], ~a)
+    assert np.array_equal(inside["no B cells/both"], ~a & b & c)
+    assert np.array_equal(inside["either"], a | b)
+
+
 def test_samples_are_matched_strictly(workspace):
     folder, text, write = workspace
     fcs = read_fcs(folder / "fcs" / "423_Donor_Lung_032.fcs")

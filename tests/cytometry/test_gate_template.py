@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from immunotrace.cytometry import gates
+from immunotrace.cytometry.events import evenly
 from immunotrace.cytometry.fcs import compensate, read_fcs
 from immunotrace.cytometry.placement import scatter_ellipse, singlet_limits, valley
 from immunotrace.cytometry.template import (
@@ -150,6 +151,37 @@ def test_no_events_is_no_error(template):
     placed = place(template, fcs, fcs.events[:0], MARKERS, {"CCR7": 600.0})
     assert all(not mask.size for mask in placed.masks.values())
     assert placed.cuts["CD3"].found == "empty"
+
+
+def test_few_events_are_no_error(template):
+    """The smoothing of a handful of events is wider than their histogram."""
+    fcs, _ = make_stain(1, 3_000)
+    for count in range(1, 60):
+        events = fcs.events[37 * count : 38 * count]
+        placed = place(template, fcs, events, MARKERS, {"CCR7": 600.0})
+        assert all(mask.size == count for mask in placed.masks.values())
+        assert np.isfinite([cut.linear for cut in placed.cuts.values()]).all()
+
+
+def test_more_events_than_enough_change_little(template, monkeypatch):
+    fcs, truth = make_stain(3, 40_000)
+    whole = place(template, fcs, fcs.events, MARKERS, {"CCR7": 600.0})
+    monkeypatch.setattr("immunotrace.cytometry.events.evenly.__defaults__", (8_000,))
+    some = place(template, fcs, fcs.events, MARKERS, {"CCR7": 600.0})
+    assert some.cuts["CD3"].linear != whole.cuts["CD3"].linear
+    for path, mask in some.masks.items():
+        assert f1(mask, whole.masks[path]) > 0.99, path
+        assert path not in truth or f1(mask, truth[path]) > 0.97, path
+
+
+@given(st.lists(st.booleans(), max_size=200), st.integers(1, 50))
+def test_events_are_taken_evenly(inside, most):
+    mask = np.array(inside, bool)
+    some = evenly(mask, most)
+    taken = np.flatnonzero(some)
+    every = max(1, -(-mask.sum() // most))
+    assert taken.tolist() == np.flatnonzero(mask)[::every].tolist()
+    assert len(taken) <= most
 
 
 def test_only_what_is_wanted_is_placed(template):

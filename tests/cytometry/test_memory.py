@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.cytometry import made
+
 MIB = 1 << 20
 CHANNELS = ("FSC-A", "FSC-H", "SSC-A", *(f"D{number}" for number in range(1, 11)), "Time")
 # In 100 MB there are 3.6 million events of 14 16-bit integers, as in 200 MB of floats. The bound is for
@@ -86,7 +88,8 @@ def write_large(path, kind: str) -> int:
 def write_gates(path, kind: str) -> None:
     import flowkit as fk
 
-    from immunotrace.cytometry.gates import gatingml_document
+    from immunotrace.cytometry import gatingml
+    from immunotrace.cytometry.strategy import of_flowkit
 
     strategy = fk.GatingStrategy()
     strategy.add_transform("logicle", fk.transforms.LogicleTransform(262_144, 0.5, 4.5, 0))
@@ -102,7 +105,7 @@ def write_gates(path, kind: str) -> None:
     shape = [(0.2, 0.2), (0.7, 0.3), (0.6, 0.8), (0.2, 0.7)]
     pair = [fk.Dimension(name, "FCS", "logicle") for name in ("D6", "D7")]
     strategy.add_gate(fk.gates.PolygonGate("odd", pair, shape), (*place, "cells"))
-    path.write_bytes(gatingml_document(strategy, {}))
+    path.write_bytes(gatingml.document(of_flowkit(strategy), {}))
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux' /proc")
@@ -127,3 +130,74 @@ def test_peak_is_the_file_and_64_mib(kind, repository, tmp_path):
     assert table.loc["singlets/cells", "count"] > 0.6 * keep.sum()
     assert int(done.stdout) <= (tmp_path / "large.fcs").stat().st_size + 64 * MIB
     (tmp_path / "large.fcs").unlink()
+
+
+TEMPLATE = """
+threshold_populations: [singlets/lymphocytes]
+cuts:
+  CD3: {method: valley, population: singlets/lymphocytes}
+  CD4: {method: quadrants, with: CD8, population: singlets/lymphocytes/T}
+  CD8: {method: quadrants, with: CD4, population: singlets/lymphocytes/T}
+  CCR7: {method: threshold}
+gates:
+  - {name: singlets, method: singlets, channels: [FSC-A, FSC-H]}
+  - {name: lymphocytes, parent: singlets, method: scatter, channels: [FSC-A, SSC-A], minimum: [30000, 0]}
+  - {name: T, parent: singlets/lymphocytes, method: cuts, above: [CD3]}
+  - {name: CD4, parent: singlets/lymphocytes/T, method: cuts, above: [CD4], below: [CD8]}
+  - {name: CCR7pos, parent: singlets/lymphocytes/T/CD4, method: cuts, above: [CCR7]}
+"""
+# One stage of the pipeline in a process of its own, on the same file as full stain and FMO control.
+STAGE = """
+import sys
+from pathlib import Path
+import pandas, scipy.special
+from immunotrace.cytometry import acquisition_qc, gates, hierarchy, quadrants, quantify, template, thresholds
+import immunotrace.statistics, immunotrace.tables
+
+folder, stage = Path(sys.argv[1]), sys.argv[2]
+place = lambda name: folder / f"{name}.tsv"
+cells = "singlets/lymphocytes/T"
+panel = {
+    "gates": {"source": "template", "file": str(folder / "gates.yaml")},
+    "markers": {
+        **{name: {"channel": name} for name in ("CD3", "CD4", "CD8")},
+        "CCR7": {"channel": "CCR7", "threshold": "fmo"},
+    },
+    "quantify": {"populations": [cells, cells + "/CD4"], "markers": ["CCR7"]},
+}
+row = {"acquisition": "a", "subject": "s", "role": "patient", "day": 0, "panel": "T", "batch": "b",
+       "staining": "full", "fcs": str(folder / "large.fcs")}
+tables = ("populations", "markers", "densities", "panels", "hierarchy")
+Path("/proc/self/clear_refs").write_text("5")
+before = next(line for line in open("/proc/self/status") if line.startswith("VmRSS"))
+if stage == "ingest":
+    acquisition_qc.ingest_batch([row], {}, place("qc"), folder / "kept.npz", place("channels"), place("time"))
+elif stage == "thresholds":
+    thresholds.place_thresholds([{**row, "staining": "FMO:CCR7"}], "s", "T", panel,
+        {"fmo_quantile": 0.998, "minimum_events": 100}, place("thresholds"), place("fmo_medians"))
+else:
+    quantify.quantify_batch([row], {"T": panel}, {"minimum_events": 100}, folder / "kept.npz",
+        [place("thresholds")], {**{name: place(name) for name in tables}, "gates": folder / "gates"},
+        0, [place("fmo_medians")])
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(1024 * (int(peak.split()[1]) - int(before.split()[1])))
+"""
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux' /proc")
+def test_every_stage_keeps_to_the_file_and_64_mib(repository, tmp_path):
+    made.write_file(tmp_path / "large.fcs", 3_570_000)  # 200 MB
+    (tmp_path / "gates.yaml").write_text(TEMPLATE, encoding="utf-8")
+    size = (tmp_path / "large.fcs").stat().st_size
+    over = {}
+    for stage in ("ingest", "thresholds", "quantify"):
+        command = [sys.executable, "-c", STAGE, str(tmp_path), stage]
+        done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        over[stage] = (int(done.stdout) - size) / MIB
+    assert max(over.values()) < 64, over
+    # The stages did their work: the made file has 65 % T cells, and of these 60 % x 70 % CD4 alone.
+    table = pd.read_csv(tmp_path / "populations.tsv", sep="\t").set_index("population")
+    percent = table["percent_of_parent"]
+    assert percent["singlets/lymphocytes/T"] == pytest.approx(65, abs=0.5)
+    assert percent["singlets/lymphocytes/T/CD4"] == pytest.approx(42, abs=0.5)

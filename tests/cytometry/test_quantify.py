@@ -1,13 +1,17 @@
 """Thresholds and tables: known numbers, flags, and errors that tell what to do."""
 
+import statistics
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from cytometry_chain import SETTINGS, run_chain
+from hypothesis import given
+from hypothesis import strategies as st
 
 from immunotrace.cytometry.events import Events
+from immunotrace.cytometry.fcs import read_fcs
 from immunotrace.cytometry.quantify import (
     MARKER_COLUMNS,
     POPULATION_COLUMNS,
@@ -15,8 +19,9 @@ from immunotrace.cytometry.quantify import (
     cytometry_tables,
     density_rows,
     marker_row,
+    median_of,
     population_rows,
-    sorted_values,
+    population_values,
 )
 from immunotrace.cytometry.template import DEFAULT_LOGICLE, logicle
 from immunotrace.cytometry.thresholds import threshold_rows
@@ -110,19 +115,36 @@ def test_flags_of_empty_and_uncertain():
     assert np.isnan(none["geometric_mean"])
 
 
-def test_sorted_values_do_not_depend_on_how_many_fit(monkeypatch):
+def test_values_do_not_depend_on_how_many_fit(monkeypatch):
     rng = np.random.default_rng(2)
     stored = rng.normal(0, 9, (900, 4)).astype(np.float32)
     inside = rng.random(900) < 0.5
     columns = {"A": 3, "B": 0, "C": 2}
-    at_once = dict(sorted_values(Events(stored), inside, columns))
+    at_once = dict(population_values(Events(stored), inside, columns))
     monkeypatch.setattr("immunotrace.cytometry.quantify._VALUES_AT_ONCE", 10)
     one_by_one = {
-        marker: values.copy() for marker, values in sorted_values(Events(stored), inside, columns)
+        marker: values.copy()
+        for marker, values in population_values(Events(stored), inside, columns)
     }
     for marker, column in columns.items():
-        np.testing.assert_array_equal(at_once[marker], np.sort(stored[inside, column]))
+        np.testing.assert_array_equal(at_once[marker], stored[inside, column])
         np.testing.assert_array_equal(at_once[marker], one_by_one[marker])
+
+
+@given(
+    st.lists(st.floats(-1e9, 1e9) | st.sampled_from([0.0, 1.0])),
+    st.sampled_from(["midpoint", "lower"]),
+)
+def test_a_median_does_not_need_sorted_values(values, kind):
+    """Against the standard library's; the same values are there afterwards."""
+    given = np.array(values)
+    found = median_of(given, kind)
+    assert sorted(given) == sorted(values)
+    if values:
+        expected = {"midpoint": statistics.median, "lower": statistics.median_low}[kind](values)
+        assert found == pytest.approx(expected, rel=1e-15)
+    else:
+        assert np.isnan(found)
 
 
 def test_densities_count_every_event():
@@ -299,6 +321,19 @@ def test_an_unreadable_fmo_control_is_left_out_while_another_is_there(case, tmp_
         run_chain([*(r for r in rows if r is not fmo), second], panels, exclude, out)
 
 
+def test_a_file_without_events_that_is_let_pass(case):
+    rows, panels, out, _ = case
+    empty = {**rows[0], "fcs": str(out / "empty.fcs")}
+    fcs = read_fcs(rows[0]["fcs"])
+    names = list(zip(fcs.channels, fcs.labels, strict=True))
+    write_fcs(out / "empty.fcs", np.zeros((0, len(names)), "<f4"), names, {}, 262_144)
+    found = run_chain([empty, *rows[1:]], panels, {**SETTINGS, "qc": {"fail_below_events": 0}}, out)
+    own = found["populations"].query("acquisition == @empty['acquisition']")
+    assert (own["count"] == 0).all()
+    assert own["percent_of_parent"].isna().all()
+    assert (own["flag"] == "few events (n < 100)").all()
+
+
 def test_misspelt_population_is_told(case):
     rows, panels, out, _ = case
     panels["T"]["quantify"]["populations"] = ["cell"]
@@ -316,7 +351,6 @@ def test_missing_spillover_is_told(case):
 def test_changed_file_is_told(case):
     rows, panels, out, _ = case
     run_chain(rows, panels, SETTINGS, out)
-    from immunotrace.cytometry.fcs import read_fcs
     from immunotrace.cytometry.panel import compensated_events
 
     fcs = read_fcs(rows[0]["fcs"])
