@@ -176,8 +176,6 @@ def _at_level(row: dict, level: float, days: int) -> dict:
         return _t(row, p) / _t(row, p_before)
 
     one = times(0.5 + level / 2, 0.5 + row["level"] / 2)
-    one_sided = times(level, row["level"])
-    less = row["change"] - row["control_change"]
     every = times(1 - (1 - level) / (2 * days), 1 - (1 - row["level"]) / (2 * days))
     row = {
         **row,
@@ -185,10 +183,6 @@ def _at_level(row: dict, level: float, days: int) -> dict:
         "change_high": row["change"] + (row["change_high"] - row["change"]) * one,
         "reference_change_low": row["reference_change_low"] * every,
         "reference_change_high": row["reference_change_high"] * every,
-        **{
-            f"less_control_{end}": less + (row[f"less_control_{end}"] - less) * one_sided
-            for end in ("low", "high")
-        },
         "level": level,
     }
     if row["verdict"] in ("decrease", "increase", "no_change"):
@@ -395,14 +389,14 @@ def _judge_return(claim: dict, later: list[dict], extreme: dict, size: str, foun
 
     # Away means: beyond the reference change still, by what counts and by more than the control. Back
     # means: shown, at the level of the interval, to be nearer to baseline than to the nadir (or beyond
-    # baseline), as measured and less the control's change of that day.
+    # baseline), and so it is still when the control's change of that day is taken off.
     far = [
         row["verdict"] == claim["direction"] and _is_large(row, claim["minimal_change"])
         for row in steady
     ]
     away = [is_far and not _with_control(row) for is_far, row in zip(far, steady, strict=True)]
     back = [
-        not is_far and all(sign * worst < half for worst in _worst(row, sign))
+        not is_far and sign * _worst(row, sign) < half and sign * _less_control(row) < half
         for is_far, row in zip(far, steady, strict=True)
     ]
     ends = steady[-1]
@@ -517,13 +511,16 @@ def _is_large(row: dict, minimal_change: float) -> bool:
     return abs(row["value"] / row["baseline"] - 1) >= minimal_change
 
 
-def _worst(row: dict, sign: int) -> list[float]:
-    """The far end of a day's one-sided interval (a return is a statement of one side): of the change,
-    and of what is left of it when the control's is taken off, where there is one."""
-    end = "low" if sign < 0 else "high"
+def _worst(row: dict, sign: int) -> float:
+    """The end of a day's one-sided interval in a direction: a return is a statement of one side."""
+    edge = row["change_low"] if sign < 0 else row["change_high"]
     one_sided = _t(row, row["level"]) / _t(row, 0.5 + row["level"] / 2)
-    worst = [row["change"] + (row[f"change_{end}"] - row["change"]) * one_sided]
-    return worst if is_missing(row["control_change"]) else [*worst, row[f"less_control_{end}"]]
+    return row["change"] + (edge - row["change"]) * one_sided
+
+
+def _less_control(row: dict) -> float:
+    """A change less the control's of the same day, where there is one."""
+    return row["change"] - (0.0 if is_missing(row["control_change"]) else row["control_change"])
 
 
 def _excluded(row: dict, direction: str, minimal_change: float) -> bool:

@@ -57,8 +57,6 @@ def series(values, baseline=60.0, reference=0.3, population="T/CD4", days=DAYS):
             "drug": "",
             "control_change": np.nan,
             "control_change_percent": np.nan,
-            "less_control_low": np.nan,
-            "less_control_high": np.nan,
         }
     )
 
@@ -73,8 +71,6 @@ def beside_control(rows, moved, exact=0.2):
         control_change_percent=50 * moved,
         control_moved=names,
         exceeds_control=np.where(np.sign(rows["change"]) * less > exact, "yes", "no"),
-        less_control_low=less - exact,
-        less_control_high=less + exact,
     )
 
 
@@ -359,7 +355,8 @@ def test_a_return_in_a_run_that_moved_the_control_is_none():
     assert answer.verdict == "inconclusive"
     assert "whether it returned is not known, but the control changed with it" in answer.sentence
     # A lift too small to be told of the control counts as well, for it is taken off the patient's.
-    rows = beside_control(series([40, 35, 35, 57, 58, 57]), [0, 0, 0, 0.29, 0.29, 0.29], 0.3)
+    rows = beside_control(series([40, 35, 35, 55, 55, 55]), [0, 0, 0, 0.5, 0.5, 0.5])
+    rows["control_moved"] = ""
     assert judge_change(CLAIM, rows).verdict == "inconclusive"
     # One steady day is enough, and the run on the others is told.
     rows = beside_control(series([40, 35, 35, 60, 58, 57]), [0, 0, 0, 0, 0.9, 0.9])
@@ -473,8 +470,7 @@ def test_the_controls_change_is_told_in_percent_of_its_own_baseline():
 
 def test_days_without_the_control_are_told():
     rows = beside_control(series(FALLS), 0.0)
-    missing = ["control_change", "less_control_low", "less_control_high"]
-    rows.loc[rows["day"] == 21, missing] = np.nan
+    rows.loc[rows["day"] == 21, "control_change"] = np.nan
     assert "added on day 21 (no value of the control)" in judge_change(CLAIM, rows).not_known
     assert judge_change(CLAIM, beside_control(series(FALLS), 0.0)).not_known == ""
 

@@ -56,8 +56,6 @@ COLUMNS = [
     "control_change",
     "control_change_percent",
     "exceeds_control",
-    "less_control_low",
-    "less_control_high",
     "not_known",
     "variance_between_days",
     "variance_of_value",
@@ -86,8 +84,7 @@ def changes(
     the change's interval that is so unknown is empty. Verdicts: `decrease`, `increase`, `no_change`,
     `no_yardstick` (nothing shows how much variation is usual) and `no_baseline`. `control_moved`: how the
     control changed on that day, beyond its own variation. `exceeds_control` (yes, no, or empty without a
-    control's value): whether the change is larger than the control's of that day, `control_change`;
-    `less_control_low` and `less_control_high` bound the difference of the two, each end alone at `level`.
+    control's value): whether the change is larger than the control's of that day, `control_change`.
     `not_known`: what the design cannot tell.
     """
     if values.empty:
@@ -153,7 +150,7 @@ def _table(grid: Grid, usual: Usual, control_moves: np.ndarray, level: float) ->
     beside = ((grid.control_row >= 0) & ~grid.is_control)[:, None]
     known = beside & ~(at_least | at_most)[grid.control_row]
     of_control = np.where(known, change[grid.control_row], np.nan)
-    exceeds, less_low, less_high = _against_control(
+    exceeds = _exceeds_control(
         grid, change, of_control, between + np.stack([below, above]), freedom, after, level
     )
     i, j = np.nonzero(after)
@@ -198,8 +195,6 @@ def _table(grid: Grid, usual: Usual, control_moves: np.ndarray, level: float) ->
                 grid.series["scale"].to_numpy()[i], back(baseline[c, j]), of_control[i, j]
             ),
             "exceeds_control": exceeds[i, j],
-            "less_control_low": np.where(at_most[i, j], np.nan, finite(less_low[i, j])),
-            "less_control_high": np.where(at_least[i, j], np.nan, finite(less_high[i, j])),
             "not_known": np.array(usual.not_known, object)[i],
             "variance_between_days": usual.variance[i],
             "variance_of_value": of_value,
@@ -211,24 +206,22 @@ def _table(grid: Grid, usual: Usual, control_moves: np.ndarray, level: float) ->
     )
 
 
-def _against_control(grid, change, of_control, totals, freedom, after, level):
+def _exceeds_control(grid, change, of_control, totals, freedom, after, level) -> np.ndarray:
     """Whether a change is larger than the control's of the same day: "yes", "no", "" (no control).
 
-    And the ends of the difference's interval. What a run adds to both subjects is not in their
-    difference. One-sided, all days together at `level`, the ends of one day; `totals`: variance of the
-    lower and of the upper side of each change.
+    What a run adds to both subjects is not in their difference. One-sided, all days together at
+    `level`; `totals`: variance of the lower and of the upper side of each change.
     """
     p = 1 - (1 - level) / np.maximum(after.sum(axis=1), 1)[:, None]
-    t, one_day = t_quantile(freedom, p), t_quantile(freedom, level)
+    t = t_quantile(freedom, p)
     below, above = totals
     c = grid.control_row
     with np.errstate(invalid="ignore"):
         difference = change - of_control
-        lower, upper = np.sqrt(below + above[c]), np.sqrt(above + below[c])
-        more = np.where(change < 0, difference < -t * upper, difference > t * lower)
-        ends = difference - one_day * lower, difference + one_day * upper
-    exceeds = np.where(np.isfinite(of_control), np.where(more, "yes", "no"), "").astype(object)
-    return exceeds, *ends
+        fell = difference < -t * np.sqrt(above + below[c])
+        rose = difference > t * np.sqrt(below + above[c])
+        more = np.where(change < 0, fell, rose)
+    return np.where(np.isfinite(of_control), np.where(more, "yes", "no"), "").astype(object)
 
 
 def _bounds(below: np.ndarray, above: np.ndarray) -> np.ndarray:
