@@ -433,7 +433,6 @@ def test_the_controls_change_in_percent_is_of_its_own_baseline():
     row = table.query("subject == 'P' and day == 7").iloc[0]
     # half an event on both sides: 0.01 of a percent of thousands of cells
     assert row["control_change_percent"] == pytest.approx(-50, abs=0.05)
-    assert ()
 
 
 def test_enough_baseline_days_of_the_patient_stand_alone():
