@@ -382,7 +382,10 @@ def _judge_return(claim: dict, later: list[dict], extreme: dict, size: str, foun
     steady = [row for row in later if not row["control_moved"]]
     if not steady:
         return Answer(
-            "inconclusive", f"{size}; whether it returned is not known, {_batch(later)}.", **found
+            "inconclusive",
+            f"{size}; whether it returned is not known, for on all later days the control had moved "
+            f"({_of_control(later)}): an effect of the run on both is not excluded.",
+            **found,
         )
     sign = _sign(claim["direction"])
     half = sign * extreme["change"] / 2
@@ -553,11 +556,14 @@ def _without_control(rows: list[dict]) -> str:
 
 
 def _batch(rows: list[dict]) -> str:
-    """Why what these days alone show may be nothing of the patient."""
-    told = ", ".join(
-        f"{_signed(row['control_change_percent'])} % on day {row['day']}" for row in rows
-    )
-    return f"but the control changed with it ({told}): an effect of the run on both is not excluded"
+    """Why what is seen on these days alone may be nothing of the patient."""
+    moved = any(row["control_moved"] for row in rows)
+    what = "but the control changed with it" if moved else "but not clearly more than the control"
+    return f"{what} ({_of_control(rows)}): an effect of the run on both is not excluded"
+
+
+def _of_control(rows: list[dict]) -> str:
+    return ", ".join(f"{_signed(r['control_change_percent'])} % on day {r['day']}" for r in rows)
 
 
 def _size(name: str, row: dict) -> str:
@@ -566,7 +572,7 @@ def _size(name: str, row: dict) -> str:
     at_least, at_most = _at_least(row), _at_most(row)
     unit = f" {row['unit']}" if row["unit"] else ""
     verb = "fell" if effect < 0 else "rose"
-    if (at_least and effect < 0) or (at_most and effect > 0):
+    if (at_least and effect < 0) or (at_most and effect > 0) or round(effect) == 0:
         verb = "went"
     interval = f"; {100 * row['level']:g} % interval {_end(low)} to {_end(high)} %"
     if np.isnan(low) and np.isnan(high):

@@ -280,6 +280,10 @@ def test_a_change_that_the_control_shows_too_lowers_the_verdict(sign):
     # A change no larger than the control's does not count either.
     rows.loc[0, "exceeds_control"] = "no"
     assert judge_change(CLAIM, rows).verdict == "inconclusive"
+    # One that is not clearly larger than an uncertain control's is told as that.
+    rows["control_moved"] = ""
+    rows["exceeds_control"] = "no"
+    assert "but not clearly more than the control (" in judge_change(CLAIM, rows).sentence
 
 
 @pytest.mark.parametrize(
@@ -353,7 +357,7 @@ def test_a_return_in_a_run_that_moved_the_control_is_none():
     rows = beside_control(series([40, 35, 35, 57, 58, 57]), [0, 0, 0, 0.9, 0.9, 0.9])
     answer = judge_change(CLAIM, rows)
     assert answer.verdict == "inconclusive"
-    assert "whether it returned is not known, but the control changed with it" in answer.sentence
+    assert "for on all later days the control had moved (+45 % on day 70" in answer.sentence
     # A lift too small to be told of the control counts as well, for it is taken off the patient's.
     rows = beside_control(series([40, 35, 35, 55, 55, 55]), [0, 0, 0, 0.5, 0.5, 0.5])
     rows["control_moved"] = ""

@@ -72,9 +72,7 @@ def test_a_run_that_lifts_both_subjects_shows_no_return():
         operating.SCENARIOS["lasting fall, batch +0.8 on days 70 to 150"], range(1, 21)
     )
     assert rarely_supported(verdicts, ["C1", "C2", "C3", "C4", "median"])
-    told = verdicts[verdicts["claim"] == "C2"]["sentence"].str.contains(
-        "the control changed with it"
-    )
+    told = verdicts[verdicts["claim"] == "C2"]["sentence"].str.contains("the control had moved")
     assert told.mean() > 0.5  # the rest leaves the return open for another reason
 
 

@@ -57,11 +57,15 @@ def measurements(
             found = curves[curves[kind].notna()]
             error = found[f"log10_{kind}_se"].fillna(0.0) * np.log(10)
             parts.append(_logs(found, kind, found[kind], error**2, found["dose_unit"]))
-        beyond = curves[curves["call"] == "censored"]
+        # Where a curve crosses half is known beyond the doses as well as in the subject's other curves.
+        censored = curves["call"] == "censored"
+        beyond = curves[censored]
+        error = curves.groupby(["subject", "drug"])["log10_absolute_ic50_se"].transform("median")
+        error = error[censored].fillna(0.0) * np.log(10)
         parts.append(
-            _logs(beyond, "absolute_ic50", beyond["bound_dose"], 0.0, beyond["dose_unit"]).assign(
-                bound=beyond["bound"]
-            )
+            _logs(
+                beyond, "absolute_ic50", beyond["bound_dose"], error**2, beyond["dose_unit"]
+            ).assign(bound=beyond["bound"])
         )
     columns = [
         *SERIES, "role", "day", "value", "scale", "transformed", "variance", "bound", "unit",
