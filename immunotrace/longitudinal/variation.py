@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from immunotrace.baseline import ENOUGH_DAYS
 from immunotrace.longitudinal.grid import Grid, plain_change
 from immunotrace.longitudinal.measurements import ADJUSTED
-
-ENOUGH_DAYS = 7
-"""Baseline days of a patient that need no control: with 6 degrees of freedom t is a quarter wider."""
 
 
 @dataclass(frozen=True)
