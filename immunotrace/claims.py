@@ -236,7 +236,10 @@ def _with_mix_held(
     answer = replace(answer, adjusted_verdict=adjusted.verdict)
     # The return was shown by what was measured; the constant mix need not show it a second time.
     uncertain_return = adjusted.verdict == "inconclusive" and adjusted.shown
-    if adjusted.verdict == answer.verdict or (answer.verdict == "supported" and uncertain_return):
+    same = adjusted.verdict == answer.verdict
+    if (same and adjusted.shown == answer.shown) or (
+        answer.verdict == "supported" and uncertain_return
+    ):
         return answer
     composition = _mix_explains(claim, answer, rows, adjusted, held)
     if adjusted.verdict == "not_evaluable":
@@ -250,7 +253,7 @@ def _with_mix_held(
     against = composition and claim["course"] != "none"
     return replace(
         answer,
-        verdict="not_supported" if against else "inconclusive",
+        verdict=answer.verdict if same else "not_supported" if against else "inconclusive",
         sentence=answer.sentence + words,
     )
 

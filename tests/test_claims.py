@@ -415,6 +415,10 @@ def test_the_mix_is_blamed_only_where_the_constant_mix_excludes_the_change():
     answer = judge_change(CLAIM, with_adjusted(FALLS, [40, 30, 35, 35, 35, 35]))
     assert answer.verdict == "inconclusive"
     assert "the mix of cells changed" not in answer.sentence
+    # The same verdict for another reason is told: it fell and stayed, and at the constant mix nothing did.
+    answer = judge_change(CLAIM, with_adjusted([40, 30, 35, 35, 35, 35], FLAT))
+    assert answer.verdict == "not_supported"
+    assert "With the baseline's mix" in answer.sentence
     # No value at the constant mix on the days of the fall.
     rows = with_adjusted(FALLS, FLAT)
     some = rows[~held | (rows["day"] > 42)]
