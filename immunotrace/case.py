@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from immunotrace.claim_checks import claim_problems
 from immunotrace.cytometry.gate_names import gate_populations
 from immunotrace.cytometry.template_file import check_template, population_paths
 from immunotrace.errors import InputError
@@ -130,9 +131,16 @@ def load_case(config: dict, config_files: list[str]) -> Case:
         claims_file, found = _load_checked(settings["claims"], "claims")
         problems += found
         if claims_file and not found:
-            problems += _claim_problems(claims_file, panels_file, settings)
-            problems += _claimed_names(claims_file, settings, timeline)
-            problems += _claimed_days(claims_file, settings, acquisitions, plates)
+            panels = _panels(panels_file)
+            problems += claim_problems(
+                claims_file,
+                settings,
+                panels,
+                _made_populations(panels),
+                acquisitions,
+                plates,
+                timeline,
+            )
     if problems:
         _stop(problems)
     moved = _moved_gates(overrides)
@@ -536,151 +544,12 @@ def _subject_problems(settings: dict, files: list[YamlFile], roles: dict[str, st
     return problems
 
 
-def _claim_problems(file: YamlFile, panels_file: YamlFile | None, settings: dict) -> list[str]:
-    problems = []
-    seen: dict[str, int] = {}
-    panels = _panels(panels_file)
-    markers = {m for p in panels.values() for m in p.get("quantify", {}).get("markers", [])}
-    made = _made_populations(panels)
-    unthresholded = {
-        marker
-        for marker in markers
-        if all(
-            panel["markers"].get(marker, {}).get("threshold", "none") == "none"
-            for panel in panels.values()
-        )
+def _made_populations(panels: dict[str, dict]) -> dict[str, list[str] | None]:
+    """The populations of each panel, where a template makes them; other gates say at run time."""
+    return {
+        name: _gated_populations(panel["gates"]) if panel["gates"]["source"] == "template" else None
+        for name, panel in panels.items()
     }
-    measured = {n for p in panels.values() for n in p.get("quantify", {}).get("populations", [])}
-    for index, claim in enumerate(file.data["claims"]):
-        key = ("claims", index)
-        if claim["claim"] in seen:
-            problems.append(
-                f"{file.where((*key, 'claim'))}: {claim['claim']!r} is the name of an earlier claim; "
-                "expected a name of its own."
-            )
-        seen[claim["claim"]] = index
-        for name in ("window", "return_window"):
-            if name in claim and claim[name][0] > claim[name][1]:
-                problems.append(
-                    f"{file.where((*key, name))}: {name} begins on day {claim[name][0]} and ends on "
-                    f"day {claim[name][1]}; expected the earlier day first."
-                )
-        if claim["kind"] == "clinical":
-            if "timeline" not in settings:
-                problems.append(
-                    f"{file.where(key)}: a clinical claim needs a `timeline` in the configuration."
-                )
-            continue
-        if claim["kind"] == "composite":
-            continue
-        ic50 = claim["measurement"].endswith("_ic50")
-        if ic50 and "plates" not in settings:
-            problems.append(
-                f"{file.where((*key, 'measurement'))}: {claim['measurement']} needs `plates` in the "
-                "configuration."
-            )
-        for name in ("marker", "populations", "panel"):
-            if ic50 and name in claim:
-                problems.append(
-                    f"{file.where((*key, name))}: {claim['measurement']} has no {name}; remove it."
-                )
-        if not ic50 and "populations" not in claim:
-            problems.append(f"{file.where(key)}: {claim['measurement']} needs `populations`.")
-        if claim["measurement"] == "percent_of_parent" and made is not None:
-            problems += [
-                f"{file.where((*key, 'populations', number))}: no gate makes the population "
-                f"{population!r}.{suggestion(population, made)}"
-                for number, population in enumerate(claim.get("populations", []))
-                if population not in made
-            ]
-        if claim["measurement"] == "percent_positive" and claim.get("marker") in unthresholded:
-            problems.append(
-                f"{file.where((*key, 'marker'))}: {claim['marker']!r} has no threshold, so no cell is "
-                "called positive; set its `threshold` in the panels file."
-            )
-        if claim["measurement"] in ("percent_positive", "median_all") and panels_file:
-            if claim.get("marker") not in markers:
-                problems.append(
-                    f"{file.where((*key, 'marker'))}: {claim.get('marker')!r} is quantified in no "
-                    f"panel; expected one of {', '.join(sorted(markers))}."
-                    f"{suggestion(claim.get('marker'), markers)}"
-                )
-            for number, population in enumerate(claim.get("populations", [])):
-                if population not in measured:
-                    problems.append(
-                        f"{file.where((*key, 'populations', number))}: markers are quantified in no "
-                        f"population {population!r}; see `quantify` in {panels_file.path}."
-                        f"{suggestion(population, measured)}"
-                    )
-    return problems
-
-
-def _claimed_names(file: YamlFile, settings: dict, timeline: list[dict] | None) -> list[str]:
-    """Scores that the timeline does not have, and parts of composite claims that are no claims."""
-    problems = []
-    patient = settings.get("case", {}).get("patient")
-    plain = [claim["claim"] for claim in file.data["claims"] if claim["kind"] != "composite"]
-    for index, claim in enumerate(file.data["claims"]):
-        key = ("claims", index)
-        if claim["kind"] == "clinical" and timeline is not None:
-            scores = sorted(
-                {
-                    row["name"]
-                    for row in timeline
-                    if row.get("kind") == "score"
-                    and row.get("subject") == patient
-                    and "name" in row
-                }
-            )
-            if claim["score"] not in scores:
-                problems.append(
-                    f"{file.where((*key, 'score'))}: the timeline has no score {claim['score']!r} of "
-                    f"{patient}; expected one of {', '.join(scores) or 'none'}."
-                    f"{suggestion(claim['score'], scores)}"
-                )
-        if claim["kind"] == "composite":
-            problems += [
-                f"{file.where((*key, 'claims', number))}: no claim is named {name!r}; expected one of "
-                f"{', '.join(plain) or 'none'} (a composite claim is made of no other).{suggestion(name, plain)}"
-                for number, name in enumerate(claim["claims"])
-                if name not in plain
-            ]
-    return problems
-
-
-def _claimed_days(file: YamlFile, settings: dict, acquisitions: Sheet, plates: Sheet) -> list[str]:
-    """Windows that hold no sampled day of the patient, though later days were sampled.
-
-    A window that lies ahead of the last sample is no mistake: its samples are yet to come.
-    """
-    problems = []
-    patient = settings.get("case", {}).get("patient")
-    for index, claim in enumerate(file.data["claims"]):
-        if claim["kind"] != "change":
-            continue
-        sheet = plates if claim["measurement"].endswith("_ic50") else acquisitions
-        days = sorted({row["day"] for row in sheet.rows if row.get("subject") == patient
-                       and isinstance(row.get("day"), int)})  # fmt: skip
-        first, last = claim["window"]
-        sampled = any(first <= day <= last for day in days)
-        if sampled or first > last or not days or days[-1] <= last:
-            continue
-        problems.append(
-            f"{file.where(('claims', index, 'window'))}: {patient} has no sample on days {first} to "
-            f"{last}; expected a window with one of the days {', '.join(map(str, days))}."
-        )
-    return problems
-
-
-def _made_populations(panels: dict[str, dict]) -> list[str] | None:
-    """The populations of all panels, where templates alone make them; other gates say at run time."""
-    if not panels or any(panel["gates"]["source"] != "template" for panel in panels.values()):
-        return None
-    return [
-        path
-        for panel in panels.values()
-        for path in population_paths(check_template(panel["gates"]["file"])[0])
-    ]
 
 
 def _panels(file: YamlFile | None) -> dict[str, dict]:

@@ -8,7 +8,8 @@ supported       the change was seen in the claim's window, beyond the reference 
 contradicted    a change of the other direction was seen
 not_supported   every day's interval excludes a change of the minimal size; or it did not return (stay)
 inconclusive    neither shown nor excluded; or no day, or too uncertain a day, to show a return; or the
-                control moved the same way on every day on which the change was seen
+                control moved the same way on every day on which the change was seen, or at all on every
+                day that could show the return
 not_evaluable   no data
 
 A claim about expression is also answered from the values at the baseline's mix of cells, where there
@@ -19,10 +20,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from immunotrace.baseline import LAST_DAY
+from immunotrace.longitudinal.changes import percent_change
 from immunotrace.longitudinal.measurements import ADJUSTED
+from immunotrace.longitudinal.variation import t_quantile
 from immunotrace.report.wording import is_missing
 
 COLUMNS = [
@@ -52,9 +54,6 @@ MEASUREMENT_WORDS = {
     "absolute_ic50": "The absolute IC50",
     "relative_ic50": "The relative IC50",
 }
-
-
-_NORMAL = 1e9  # degrees of freedom at which t is normal
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,8 @@ def judge_claims(
     return table.astype({"nadir_day": "Int64", "return_day": "Int64"})
 
 
-_TEXTS = ("population", "marker", "panel", "drug", "unit", "bound", "control_moved",
-          "exceeds_control", "not_known")  # fmt: skip
+_TEXTS = ("population", "marker", "panel", "drug", "unit", "bound", "baseline_bound",
+          "control_moved", "exceeds_control", "not_known")  # fmt: skip
 Series = dict[tuple[str, str, str], list[dict]]
 
 
@@ -123,7 +122,6 @@ def series_of(changes: pd.DataFrame) -> Series:
 
 def judge_change(claim: dict, series: Series) -> Answer:
     """Answer a claim about a measurement from the patient's changes (see `series_of`)."""
-    claim = {"direction": "decrease", **claim}  # a claim of no change has no direction
     marker = claim.get("marker", "")
     answers = []
     for population in claim.get("populations", [""]):
@@ -135,7 +133,8 @@ def judge_change(claim: dict, series: Series) -> Answer:
         adjusted = series.get((claim["measurement"] + ADJUSTED, population, marker), [])
         answer = _judge_series(claim, rows, name)
         if adjusted and answer.verdict != "not_evaluable":
-            answer = _with_mix_held(answer, _judge_series(claim, _named(claim, adjusted), name))
+            held = _named(claim, adjusted)
+            answer = _with_mix_held(claim, answer, rows, _judge_series(claim, held, name), held)
         if answer.control_moved and "the control" not in answer.sentence:
             told = f" The control moved as well ({answer.control_moved}), in the same runs."
             answer = replace(answer, sentence=answer.sentence + told)
@@ -156,7 +155,8 @@ def judge_composite(claim: dict, answers: dict[str, Answer]) -> Answer:
     )
 
 
-_WEAKEST_FIRST = ["contradicted", "not_evaluable", "not_supported", "inconclusive", "supported"]
+# What is known to fail does so whatever else is not known.
+_WEAKEST_FIRST = ["contradicted", "not_supported", "not_evaluable", "inconclusive", "supported"]
 
 
 def _named(claim: dict, rows: list[dict]) -> list[dict]:
@@ -186,15 +186,15 @@ def _at_level(row: dict, level: float, days: int) -> dict:
         "level": level,
     }
     if row["verdict"] in ("decrease", "increase", "no_change"):
-        fell = row["change"] < row["reference_change_low"] and row["bound"] != ">"
-        rose = row["change"] > row["reference_change_high"] and row["bound"] != "<"
+        fell = row["change"] < row["reference_change_low"] and not _at_least(row)
+        rose = row["change"] > row["reference_change_high"] and not _at_most(row)
         row["verdict"] = "decrease" if fell else "increase" if rose else "no_change"
     return row
 
 
 def _t(row: dict, p: float) -> float:
     freedom = row.get("degrees_of_freedom", np.nan)
-    return float(stdtrit(_NORMAL if is_missing(freedom) else freedom, p))
+    return float(t_quantile(np.inf if is_missing(freedom) else freedom, p))
 
 
 def _weakest(claim: dict, answers: list[Answer]) -> Answer:
@@ -202,10 +202,13 @@ def _weakest(claim: dict, answers: list[Answer]) -> Answer:
     if len(answers) == 1:
         return answers[0]
     verdict = min((answer.verdict for answer in answers), key=_WEAKEST_FIRST.index)
-    sign = _sign(claim)
+    # Of several answers alike the one farthest from the claim: for no change, the largest effect.
+    sign = _sign(claim["direction"]) if "direction" in claim else 0
     deciding = min(
         (answer for answer in answers if answer.verdict == verdict),
-        key=lambda answer: np.nan_to_num(sign * answer.effect, nan=-np.inf),
+        key=lambda answer: np.nan_to_num(
+            sign * answer.effect if sign else -abs(answer.effect), nan=-np.inf
+        ),
     )
     returns = [answer.return_day for answer in answers]
     return replace(
@@ -222,65 +225,104 @@ def _weakest(claim: dict, answers: list[Answer]) -> Answer:
     )
 
 
-def _with_mix_held(answer: Answer, adjusted: Answer) -> Answer:
-    """An answer about expression, given the answer from values at the baseline's mix of cells.
+def _with_mix_held(
+    claim: dict, answer: Answer, rows: list[dict], adjusted: Answer, held: list[dict]
+) -> Answer:
+    """An answer about expression from `rows`, given that from the values `held` at the baseline's mix.
 
-    A claim about expression must hold at a constant mix. A change that the constant mix does not show
-    is one of composition, so the claim is not supported; other disagreements are left open.
+    A claim about expression must hold at a constant mix. A change that the constant mix excludes on the
+    days on which it was seen is one of composition; other disagreements are left open.
     """
     answer = replace(answer, adjusted_verdict=adjusted.verdict)
     # The return was shown by what was measured; the constant mix need not show it a second time.
     uncertain_return = adjusted.verdict == "inconclusive" and adjusted.shown
-    if adjusted.verdict == answer.verdict or (answer.verdict == "supported" and uncertain_return):
+    same = adjusted.verdict == answer.verdict
+    if (same and adjusted.shown == answer.shown) or (
+        answer.verdict == "supported" and uncertain_return
+    ):
         return answer
-    words = (
-        f" With the baseline's mix of naive and memory cells it is "
-        f"{adjusted.verdict.replace('_', ' ')} ({_signed(adjusted.effect)} %)"
-    )
-    composition = adjusted.verdict == "not_supported" and answer.verdict in (
-        "supported",
-        "contradicted",
-    )
+    composition = _mix_explains(claim, answer, rows, adjusted, held)
+    if adjusted.verdict == "not_evaluable":
+        words = " At the baseline's mix of naive and memory cells there is no value on these days."
+    else:
+        words = (
+            f" With the baseline's mix of naive and memory cells it is "
+            f"{adjusted.verdict.replace('_', ' ')} ({_signed(adjusted.effect)} %)"
+            + (": the mix of cells changed, not their expression." if composition else ".")
+        )
+    against = composition and claim["course"] != "none"
     return replace(
         answer,
-        verdict="not_supported" if composition else "inconclusive",
-        sentence=answer.sentence
-        + words
-        + (": the mix of cells changed, not their expression." if composition else "."),
+        verdict=answer.verdict if same else "not_supported" if against else "inconclusive",
+        sentence=answer.sentence + words,
     )
+
+
+def _mix_explains(
+    claim: dict, answer: Answer, rows: list[dict], adjusted: Answer, held: list[dict]
+) -> bool:
+    """Whether the change that an answer rests on is excluded at the baseline's mix, day by day."""
+    if claim["course"] == "none":
+        plain = answer.verdict == "contradicted" and adjusted.verdict == "supported"
+    else:
+        plain = answer.verdict in ("supported", "contradicted")
+        plain = plain and adjusted.verdict == "not_supported" and not adjusted.shown
+    if not plain:
+        return False
+    direction = "decrease" if answer.effect < 0 else "increase"
+    first, last = claim["window"]
+    seen = [
+        row["day"]
+        for row in rows
+        if first <= row["day"] <= last
+        and row["verdict"] == direction
+        and _is_large(row, claim["minimal_change"])
+    ]
+    by_day = {row["day"]: row for row in held}
+    excluded = [
+        day in by_day and _excluded(by_day[day], direction, claim["minimal_change"]) for day in seen
+    ]
+    return all(excluded)
 
 
 def _judge_series(claim: dict, rows: list[dict], name: str) -> Answer:
     first, last = claim["window"]
-    rows = [row for row in rows if not is_missing(row["change"])]
+    rows = [row for row in rows if not is_missing(row["change"]) and not _is_unknown(row)]
     window = [row for row in rows if first <= row["day"] <= last]
     if not window:
         return Answer(
             "not_evaluable",
-            f"{name}: no value with a baseline on days {first} to {last}.",
+            f"{name}: no value on days {first} to {last} that can be compared with a baseline.",
         )
-    several = {(row["panel"], row["drug"]) for row in window}
+    start, end = claim.get("return_window", (1, 0))
+    later = [row for row in rows if start <= row["day"] <= end]
+    days = [row for row in rows if first <= row["day"] <= last or start <= row["day"] <= end]
+    several = {(row["panel"], row["drug"]) for row in days}
     if len(several) > 1:
         names = ", ".join(sorted("".join(row) for row in several))
         return Answer(
             "not_evaluable",
             f"{name} was measured with {names}; name the `panel` or the `drug` in the claim.",
         )
-    sign = _sign(claim)
-    wanted, opposite = claim["direction"], _other(claim["direction"])
-    large = [row for row in window if _is_large(row, claim["minimal_change"])]
-    seen = [row for row in large if row["verdict"] == wanted]
-    against = [row for row in large if row["verdict"] == opposite]
+    smallest, nothing = claim["minimal_change"], claim["course"] == "none"
+    wanted = ("decrease", "increase") if nothing else (claim["direction"],)
+    large = [row for row in window if _is_large(row, smallest)]
+    seen = [row for row in large if row["verdict"] in wanted]
+    against = [row for row in large if row["verdict"] == _other(*wanted)] if not nothing else []
     # Days on which the change is shown come first: a day of few cells may look more extreme. So do
     # those on which the control stayed where it was.
     clean = [row for row in seen if not _with_control(row)]
     clean_against = [row for row in against if not _with_control(row)]
-    extreme = max(clean or seen or window, key=lambda row: sign * row["change"])
-    moved = [row for row in window if row["control_moved"]]
+
+    def size_of(row: dict) -> float:
+        return abs(row["change"]) if nothing else _sign(*wanted) * row["change"]
+
+    extreme = max(clean or seen or window, key=size_of)
+    moved = [row for row in days if row["control_moved"]]
     found = {
         **_found(extreme),
         "evidence": f"changes.tsv: {name}, days {', '.join(str(row['day']) for row in window)}",
-        "not_known": window[0]["not_known"],
+        "not_known": "; ".join(filter(None, [window[0]["not_known"], _without_control(days)])),
         "control_moved": ", ".join(f"{row['control_moved']} on day {row['day']}" for row in moved),
     }
     size = _size(name, extreme)
@@ -291,36 +333,27 @@ def _judge_series(claim: dict, rows: list[dict], name: str) -> Answer:
             **found,
         )
     if against and not seen:
-        strongest = min(clean_against or against, key=lambda row: sign * row["change"])
+        strongest = min(clean_against or against, key=size_of)
         found |= _found(strongest)
         size = _size(name, strongest)
         if not clean_against:
-            return Answer("inconclusive", f"{size}{_batch(against)}.", **found)
+            return Answer("inconclusive", f"{size}, {_batch(against)}.", **found)
         return Answer("contradicted", f"{size}.", **found)
     if not seen:
         reference = (
-            f"reference change {_signed(_relative(extreme, 'reference_change_low'))} to "
-            f"{_signed(_relative(extreme, 'reference_change_high'))} %"
+            f"reference change {_signed(_percent(extreme, 'reference_change_low'))} to "
+            f"{_signed(_percent(extreme, 'reference_change_high'))} %"
         )
-        if claim["course"] == "none":
-            bounds = [_excluded(row, claim) and _excluded(row, _reversed(claim)) for row in window]
-            if all(bounds):
-                return Answer(
-                    "supported",
-                    f"{size}: on no day the {100 * claim['minimal_change']:g} % that count "
-                    f"({reference}).",
-                    **found,
-                )
-        elif all(_excluded(row, claim) for row in window):
+        if all(_excluded(row, way, smallest) for row in window for way in wanted):
             return Answer(
-                "not_supported",
-                f"{size}: on no day the {100 * claim['minimal_change']:g} % that count ({reference}).",
+                "supported" if nothing else "not_supported",
+                f"{size}: on no day the {100 * smallest:g} % that count ({reference}).",
                 **found,
             )
         return Answer(
             "inconclusive",
             f"{size}: not clearly more than variation explains ({reference}), but a change of "
-            f"{100 * claim['minimal_change']:g} % is not excluded either.",
+            f"{100 * smallest:g} % is not excluded either.",
             **found,
         )
     if against:
@@ -330,48 +363,63 @@ def _judge_series(claim: dict, rows: list[dict], name: str) -> Answer:
             **found,
         )
     if not clean:
-        return Answer("inconclusive", f"{size}{_batch(seen)}.", **found)
-    if claim["course"] == "none":
+        return Answer("inconclusive", f"{size}, {_batch(seen)}.", **found)
+    if nothing:
         return Answer("contradicted", f"{size}, more than variation explains.", **found)
     if claim["course"] == "any":
         return Answer("supported", f"{size}, more than variation explains.", **found)
-    return replace(_judge_return(claim, rows, extreme, size, found), shown=True)
+    after = [row for row in later if row["day"] > extreme["day"]]
+    return replace(_judge_return(claim, after, extreme, size, found), shown=True)
 
 
-def _judge_return(claim: dict, rows: list[dict], extreme: dict, size: str, found: dict) -> Answer:
-    first, last = claim["return_window"]
-    later = [row for row in rows if first <= row["day"] <= last and row["day"] > extreme["day"]]
+def _judge_return(claim: dict, later: list[dict], extreme: dict, size: str, found: dict) -> Answer:
     if not later:
+        first, last = claim["return_window"]
         return Answer(
             "inconclusive",
-            f"{size}; whether it returned is not known, for no sample was taken on days "
+            f"{size}; whether it returned is not known, for no later value is there on days "
             f"{first} to {last}.",
             **found,
         )
-    sign = _sign(claim)
+    # A run that moved the control may have moved the patient: it shows neither a return nor a stay.
+    steady = [row for row in later if not row["control_moved"]]
+    if not steady:
+        return Answer(
+            "inconclusive",
+            f"{size}; whether it returned is not known, for on all later days the control had moved "
+            f"({_of_control(later)}): an effect of the run on both is not excluded.",
+            **found,
+        )
+    sign = _sign(claim["direction"])
     half = sign * extreme["change"] / 2
 
-    # Back means: shown, at the level of the interval, to be nearer to baseline than to the nadir (or
-    # beyond baseline), and so on every later day. Away means: beyond the reference change still.
-    back = [
-        row["verdict"] != claim["direction"] and sign * _worst(row, sign) < half for row in later
+    # Away means: beyond the reference change still, by what counts and by more than the control. Back
+    # means: shown, at the level of the interval, to be nearer to baseline than to the nadir (or beyond
+    # baseline), and so it is still when the control's change of that day is taken off.
+    far = [
+        row["verdict"] == claim["direction"] and _is_large(row, claim["minimal_change"])
+        for row in steady
     ]
-    away = [row["verdict"] == claim["direction"] for row in later]
-    ends = later[-1]
+    away = [is_far and not _with_control(row) for is_far, row in zip(far, steady, strict=True)]
+    back = [
+        not is_far and sign * _worst(row, sign) < half and sign * _less_control(row) < half
+        for is_far, row in zip(far, steady, strict=True)
+    ]
+    ends = steady[-1]
     if claim["course"] == "lasting":
         if all(away):
             return Answer("supported", f"{size} and so it was on day {ends['day']} still.", **found)
         if any(back):
-            day = later[back.index(True)]["day"]
+            day = steady[back.index(True)]["day"]
             return Answer("not_supported", f"{size} and was back on day {day}.", **found)
         return Answer(
             "inconclusive", f"{size}; on later days it is too uncertain to tell.", **found
         )
-    lasting = [all(back[i:]) for i in range(len(back))]
-    if any(lasting):
-        day = int(later[lasting.index(True)]["day"])
+    for_good = [all(back[i:]) for i in range(len(back))]
+    if any(for_good):
+        day = int(steady[for_good.index(True)]["day"])
         return Answer("supported", f"{size} and was back by day {day}.", return_day=day, **found)
-    if away[-1] or sign * ends["change"] > half:
+    if away[-1]:
         return Answer(
             "not_supported", f"{size} and had not returned by day {ends['day']}.", **found
         )
@@ -431,19 +479,15 @@ def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
 def _found(row: dict) -> dict:
     """The effect of one day, as fields of an Answer."""
     return {
-        "effect": _relative(row, "change"),
-        "effect_low": _relative(row, "change_low"),
-        "effect_high": _relative(row, "change_high"),
+        "effect": _percent(row, "change"),
+        "effect_low": _percent(row, "change_low"),
+        "effect_high": _percent(row, "change_high"),
         "nadir_day": int(row["day"]),
     }
 
 
-def _relative(row: dict, column: str) -> float:
-    """A change on the analysis scale as percent of baseline."""
-    if row["scale"] == "log":
-        return 100 * (np.exp(row[column]) - 1)
-    odds = row["baseline"] / (100 - row["baseline"]) * np.exp(row[column])
-    return 100 * (100 * odds / (1 + odds) / row["baseline"] - 1)
+def _percent(row: dict, column: str) -> float:
+    return float(percent_change(row["scale"], row["baseline"], row[column]))
 
 
 def _to_scale(row: dict, ratio: float) -> float:
@@ -454,6 +498,19 @@ def _to_scale(row: dict, ratio: float) -> float:
     if not 0 < fraction * ratio < 1:
         return np.inf
     return np.log(fraction * ratio / (1 - fraction * ratio)) - np.log(fraction / (1 - fraction))
+
+
+def _at_least(row: dict) -> bool:
+    """Whether the true change may lie anywhere above the one that is told."""
+    return ">" in row["bound"] or "<" in row["baseline_bound"]
+
+
+def _at_most(row: dict) -> bool:
+    return "<" in row["bound"] or ">" in row["baseline_bound"]
+
+
+def _is_unknown(row: dict) -> bool:
+    return _at_least(row) and _at_most(row)
 
 
 def _is_large(row: dict, minimal_change: float) -> bool:
@@ -467,23 +524,24 @@ def _worst(row: dict, sign: int) -> float:
     return row["change"] + (edge - row["change"]) * one_sided
 
 
-def _excluded(row: dict, claim: dict) -> bool:
-    """Whether a day's interval excludes a change of the claim's direction and minimal size."""
-    sign = _sign(claim)
+def _less_control(row: dict) -> float:
+    """A change less the control's of the same day, where there is one."""
+    return row["change"] - (0.0 if is_missing(row["control_change"]) else row["control_change"])
+
+
+def _excluded(row: dict, direction: str, minimal_change: float) -> bool:
+    """Whether a day's interval excludes a change of that direction and size."""
+    sign = _sign(direction)
     edge = row["change_low"] if sign < 0 else row["change_high"]
-    return sign * edge < sign * _to_scale(row, 1 + sign * claim["minimal_change"])
+    return sign * edge < sign * _to_scale(row, 1 + sign * minimal_change)
 
 
-def _sign(claim: dict) -> int:
-    return -1 if claim["direction"] == "decrease" else 1
+def _sign(direction: str) -> int:
+    return -1 if direction == "decrease" else 1
 
 
 def _other(direction: str) -> str:
     return "increase" if direction == "decrease" else "decrease"
-
-
-def _reversed(claim: dict) -> dict:
-    return {**claim, "direction": _other(claim["direction"])}
 
 
 def _with_control(row: dict) -> bool:
@@ -491,30 +549,50 @@ def _with_control(row: dict) -> bool:
     return row["control_moved"] == row["verdict"] or row["exceeds_control"] == "no"
 
 
+def _without_control(rows: list[dict]) -> str:
+    """On which of these days the control has no value, though it has on others."""
+    without = [str(row["day"]) for row in rows if is_missing(row["control_change"])]
+    if not without or len(without) == len(rows):
+        return ""
+    days = "day" if len(without) == 1 else "days"
+    return f"what the run added on {days} {', '.join(without)} (no value of the control)"
+
+
 def _batch(rows: list[dict]) -> str:
-    """Why changes seen on these days alone show nothing of the patient."""
-    told = ", ".join(
-        f"{_signed(_relative(row, 'control_change'))} % on day {row['day']}" for row in rows
-    )
-    return (
-        f", but the control changed with it ({told}): an effect of the run on both is not excluded"
-    )
+    """Why what is seen on these days alone may be nothing of the patient."""
+    moved = any(row["control_moved"] for row in rows)
+    what = "but the control changed with it" if moved else "but not clearly more than the control"
+    return f"{what} ({_of_control(rows)}): an effect of the run on both is not excluded"
+
+
+def _of_control(rows: list[dict]) -> str:
+    return ", ".join(f"{_signed(r['control_change_percent'])} % on day {r['day']}" for r in rows)
 
 
 def _size(name: str, row: dict) -> str:
     """What happened by one day, in words."""
-    effect, low, high = (_relative(row, c) for c in ("change", "change_low", "change_high"))
+    effect, low, high = (_percent(row, c) for c in ("change", "change_low", "change_high"))
+    at_least, at_most = _at_least(row), _at_most(row)
     unit = f" {row['unit']}" if row["unit"] else ""
     verb = "fell" if effect < 0 else "rose"
+    if (at_least and effect < 0) or (at_most and effect > 0) or round(effect) == 0:
+        verb = "went"
     interval = f"; {100 * row['level']:g} % interval {_end(low)} to {_end(high)} %"
     if np.isnan(low) and np.isnan(high):
         interval = ""
-    elif row["bound"]:
-        interval = "; at least, for a curve stays above 50 % at the highest dose"
+    elif at_most:
+        interval = f" or lower; {100 * row['level']:g} % interval up to {_end(high)} %"
+    elif at_least:
+        interval = f" or higher; {100 * row['level']:g} % interval from {_end(low)} %"
+    baseline = _BOUNDS[row["baseline_bound"]] + _plain(row["baseline"])
+    value = _BOUNDS[row["bound"]] + _plain(row["value"])
     return (
-        f"{name} {verb} from {_plain(row['baseline'])}{unit} to {_plain(row['value'])}{unit} by day "
+        f"{name} {verb} from {baseline}{unit} to {value}{unit} by day "
         f"{int(row['day'])} ({_signed(effect)} %{interval})"
     )
+
+
+_BOUNDS = {"": "", "<": "below ", ">": "above "}
 
 
 def _plain(number: float) -> str:

@@ -35,6 +35,15 @@ KINDS = {
 }
 _RELATIVE = ("median_all", "absolute_ic50", "relative_ic50")
 _WORST = 5
+# The bundled claims, by what they measure: what was simulated says nothing of others.
+_CLAIMS = {
+    "C1": ("percent_positive", "CCR4"),
+    "C2": ("percent_positive", "CCR7"),
+    "C3": ("percent_positive", "CXCR4"),
+    "C4": ("percent_of_parent", ""),
+    "C5": ("absolute_ic50", ""),
+    "C6": ("", ""),
+}
 
 
 def score(
@@ -67,21 +76,26 @@ _TABLES = ("populations", "markers", "curves", "changes", "claims")
 
 
 def summary(rows: list[dict]) -> list[dict]:
-    """A row a kind of value: number, median and largest absolute difference, share of intervals."""
+    """A row a kind of value: number, median and largest absolute difference, share of intervals.
+
+    `missed`: values that were simulated and not found; a bound is an interval.
+    """
     out = []
     for kind, words in KINDS.items():
-        some = [row for row in rows if row["kind"] == kind and row["difference"] is not None]
-        if not some:
+        own = [row for row in rows if row["kind"] == kind]
+        if not own:
             continue
         name = "relative_difference_percent" if kind in _RELATIVE else "difference"
-        sizes = sorted(abs(row[name]) for row in some)
-        covered = [row["covered"] for row in some if row["covered"] is not None]
+        sizes = sorted(abs(row[name]) for row in own if row[name] is not None)
+        covered = [row["covered"] for row in own if row["covered"] is not None]
+        missed = [row for row in own if row["truth"] is not None and row["found"] is None]
         out.append(
             {
                 "what": words,
-                "values": len(some),
-                "median": sizes[len(sizes) // 2],
-                "largest": sizes[-1],
+                "values": len(sizes),
+                "missed": len(missed),
+                "median": sizes[len(sizes) // 2] if sizes else None,
+                "largest": sizes[-1] if sizes else None,
                 "intervals": len(covered),
                 "covered_percent": 100 * sum(covered) / len(covered) if covered else None,
             }
@@ -97,7 +111,8 @@ def write_score(rows: list[dict], notice: str, scenario: str, page: Path, table:
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     verdicts = [row for row in rows if row["kind"] == "verdict"]
-    right = sum(row["covered"] for row in verdicts)
+    known = [row for row in verdicts if row["covered"] is not None]
+    right = sum(row["covered"] for row in known)
     worst = []
     for kind in KINDS:
         name = "relative_difference_percent" if kind in _RELATIVE else "difference"
@@ -106,12 +121,12 @@ def write_score(rows: list[dict], notice: str, scenario: str, page: Path, table:
     parts = [
         f"<p><strong>{html.escape(notice)}</strong>. Scenario: {html.escape(scenario)}. "
         f"Every number of {html.escape(table.name)} in short.</p>",
-        f"<h2>Verdicts: {right} of {len(verdicts)} as simulated</h2>",
+        f"<h2>Verdicts: {right} of {len(known)} as simulated</h2>",
         _html_table(verdicts, ["name", "truth", "found"]),
         "<h2>Values against the truth</h2>",
         _html_table(
             summary(rows),
-            ["what", "values", "median", "largest", "intervals", "covered_percent"],
+            ["what", "values", "missed", "median", "largest", "intervals", "covered_percent"],
         ),
         f"<h2>The {_WORST} farthest of each kind</h2>",
         _html_table(worst, ["kind", "subject", "day", "name", "marker", "truth", "found"]),
@@ -172,13 +187,15 @@ def _markers(rows: list[dict], truths: dict) -> list[dict]:
 
 
 def _ic50s(rows: list[dict], plates: dict) -> list[dict]:
+    """IC50s and their bounds; a curve that never falls to half has its absolute one above all doses."""
     out = []
     for row in rows:
         known = plates[row["plate"]]
+        side = {"<": "absolute_ic50_high", ">": "absolute_ic50_low"}.get(row["bound"])
+        row = row | ({side: row["bound_dose"]} if side else {})
         for kind in ("absolute_ic50", "relative_ic50"):
-            scored = _scored(kind, row, row["drug"], "", known[kind], known[kind], kind)
-            if scored["found"] is not None or (kind == "absolute_ic50" and known[kind] is None):
-                out.append(scored)
+            expected = math.inf if known[kind] is None else known[kind]
+            out.append(_scored(kind, row, row["drug"], "", known[kind], expected, kind))
     return out
 
 
@@ -214,24 +231,24 @@ def _changes(rows: list[dict], acquisitions: dict, plates: dict) -> list[dict]:
 
 
 def _verdicts(rows: list[dict], truth: dict) -> list[dict]:
-    """What each claim of the bundled case must get; `covered` is whether it did."""
+    """What each claim of the bundled case must get; `covered` is whether it did, None for others."""
     measured = {-1: ["supported"], 0: ["not_supported", "inconclusive"], 1: ["contradicted"]}
     clinical = {"failure": ["supported"], "response": ["contradicted"]}
     out = []
     for row in rows:
-        is_clinical = "timeline" in row["evidence"]
-        right = (
-            clinical[truth["clinical_course"]]
-            if is_clinical
-            else measured[truth["sign_of_effects"]]
-        )
+        if _CLAIMS.get(row["claim"]) != (row["measurement"], row["marker"]):
+            right = []
+        elif row["claim"] == "C6":
+            right = clinical[truth["clinical_course"]]
+        else:
+            right = measured[truth["sign_of_effects"]]
         out.append(
             {
                 "kind": "verdict",
                 "name": row["claim"],
                 "truth": " or ".join(right),
                 "found": row["verdict"],
-                "covered": row["verdict"] in right,
+                "covered": row["verdict"] in right if right else None,
             }
         )
     return out

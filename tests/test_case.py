@@ -438,14 +438,81 @@ def test_a_composite_claim_of_claims_that_there_are(folder):
     load()
 
 
+B_PANEL = """\
+  B:
+    title: B cells
+    lineage: B
+    markers:
+      CD3: {channel: A, threshold: valley}
+      IgM: {channel: B, threshold: valley}
+    gates: {source: template, file: gates.yaml}
+    quantify:
+      populations: [cells/T cells]
+      markers: [IgM]
+"""
+SECOND_DRUG = "p2\tP1\tpatient\t7\tdexamethasone\tng/ml\tcpm\ttopcount_grid\traw/a1.fcs\tmap.tsv\n"
+IC50 = {"measurement": "absolute_ic50", "marker": None, "populations": None}
+SHARE = {"measurement": "percent_of_parent", "marker": None}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"panel": "Q"}, "there is no panel 'Q'; expected one of T, B"),
+        ({"panel": "B"}, "'CCR7' is not measured in 'cells/T cells/CD4' of panel 'B'"),
+        ({"marker": "IgM"}, "'IgM' is not measured in 'cells/T cells/CD4'; expected one of cells/T cells."),
+        ({"marker": "IgM", "populations": ["cells/T cells"]}, "panel B, of which P1 has no full stain"),
+        ({"marker": None}, "percent_positive needs `marker`"),
+        ({"measurement": "median_all", "drug": "dexamethasone"}, "median_all has no drug; remove it"),
+        ({**SHARE, "marker": "CCR7"}, "percent_of_parent has no marker; remove it"),
+        ({**SHARE, "populations": ["cells/T cells/CD8"]}, "no gate makes the population 'cells/T cells/CD8'"),
+        (IC50, "P1 has plates of several drugs; name one of dexamethasone, methylprednisolone as `drug`"),
+        ({**IC50, "drug": "dexametasone"}, "no plate of P1 has the drug 'dexametasone'.*Did you mean"),
+        ({**IC50, "drug": "dexamethasone", "panel": "T"}, "absolute_ic50 has no panel; remove it"),
+        ({"window": [-30, 0]}, "window ends on day 0, but days up to 0 are baseline"),
+        ({"return_window": [-30, -1]}, "return_window ends on day -1, but days up to 0 are baseline"),
+        ({"window": [10, 60], "return_window": [1, 8]}, "return_window ends on day 8 and window begins on day 10"),
+        ({"score": "PCDAI"}, "a change claim has no `score`; remove it"),
+        ({"rescue_within": 30}, "a change claim has no `rescue_within`; remove it"),
+        ({"course": "any"}, "a claim of course any has no `return_window`; remove it"),
+        ({"course": "none", "return_window": None}, "a claim of course none is of either `direction`"),
+    ],
+)  # fmt: skip
+def test_a_claim_that_nothing_can_answer_is_one_problem(folder, changed, expected):
+    edit(folder / "sheets/panels.yaml", PANELS, PANELS + B_PANEL)
+    edit(folder / "sheets/plates.tsv", PLATES, PLATES + SECOND_DRUG)
+    claim = yaml.safe_load(CLAIMS)["claims"][0] | changed
+    claim = {name: value for name, value in claim.items() if value is not None}
+    (folder / "sheets/claims.yaml").write_text(yaml.safe_dump({"claims": [claim]}))
+    text = problems()
+    assert text.startswith("1 problem "), text
+    assert re.search(expected, text), text
+
+
+def test_a_population_of_two_panels_needs_the_panel(folder):
+    edit(folder / "sheets/panels.yaml", PANELS, PANELS + B_PANEL)
+    more = "b1\tP1\tpatient\t7\tB\tfull\trun2\traw/b1.fcs\n"
+    edit(folder / "sheets/acquisitions.tsv", ACQUISITIONS, ACQUISITIONS + more)
+    (folder / "sheets/raw/b1.fcs").write_text("raw")
+    claim = yaml.safe_load(CLAIMS)["claims"][0] | SHARE
+    claim = {name: value for name, value in claim.items() if value is not None}
+    (folder / "sheets/claims.yaml").write_text(yaml.safe_dump({"claims": [claim]}))
+    assert "is measured by the panels T and B; name one of them as `panel`" in problems()
+    (folder / "sheets/claims.yaml").write_text(yaml.safe_dump({"claims": [claim | {"panel": "T"}]}))
+    load()
+
+
 def test_days_that_were_not_sampled(folder):
     # P1 was sampled on days -1 and 7. A window in between is a mistake, one that lies ahead is not.
     edit(folder / "sheets/claims.yaml", "window: [1, 60]", "window: [2, 6]")
-    assert re.search(
-        r"claims.yaml line 11: P1 has no sample on days 2 to 6; .* days -1, 7", problems()
-    )
+    assert re.search(r"claims.yaml line 11: P1 has no sample on days 2 to 6; .* days 7", problems())
     edit(folder / "sheets/claims.yaml", "window: [2, 6]", "window: [8, 60]")
     load()
+    edit(folder / "sheets/claims.yaml", "window: [8, 60]", "window: [1, 2]")
+    edit(folder / "sheets/claims.yaml", "return_window: [61, 365]", "return_window: [3, 5]")
+    text = problems()
+    assert "expected a window with one of the days 7" in text
+    assert "expected a return_window with one of the days 7" in text
 
 
 def test_a_cv_of_the_literature_needs_its_source(folder):

@@ -55,7 +55,22 @@ def series(values, baseline=60.0, reference=0.3, population="T/CD4", days=DAYS):
             "unit": "%",
             "panel": "T",
             "drug": "",
+            "control_change": np.nan,
+            "control_change_percent": np.nan,
         }
+    )
+
+
+def beside_control(rows, moved, exact=0.2):
+    """The same rows with a control that changed by `moved` (logit) on each day, known to `exact`."""
+    moved = np.broadcast_to(moved, len(rows))
+    less = rows["change"] - moved
+    names = np.where(moved > 0.3, "increase", np.where(moved < -0.3, "decrease", ""))
+    return rows.assign(
+        control_change=moved,
+        control_change_percent=50 * moved,
+        control_moved=names,
+        exceeds_control=np.where(np.sign(rows["change"]) * less > exact, "yes", "no"),
     )
 
 
@@ -254,7 +269,7 @@ def test_a_change_that_the_control_shows_too_lowers_the_verdict(sign):
     rows = series(values)
     moved = rows["verdict"] != "no_change"
     rows["control_moved"] = rows["verdict"].where(moved, "")
-    rows["control_change"] = -0.6 * sign
+    rows["control_change_percent"] = -12.0 * sign
     answer = judge_change(CLAIM, rows)
     assert answer.verdict == "inconclusive"
     assert "the control changed with it" in answer.sentence
@@ -265,6 +280,10 @@ def test_a_change_that_the_control_shows_too_lowers_the_verdict(sign):
     # A change no larger than the control's does not count either.
     rows.loc[0, "exceeds_control"] = "no"
     assert judge_change(CLAIM, rows).verdict == "inconclusive"
+    # One that is not clearly larger than an uncertain control's is told as that.
+    rows["control_moved"] = ""
+    rows["exceeds_control"] = "no"
+    assert "but not clearly more than the control (" in judge_change(CLAIM, rows).sentence
 
 
 @pytest.mark.parametrize(
@@ -331,3 +350,140 @@ def test_the_table_of_changes_answers_the_same_when_it_was_on_disk(tmp_path):
     claim = {**CLAIM, "populations": ["T/CD4", "T/CD8"]}
     read = judge_claims([claim], read_tsv(tmp_path / "changes.tsv"), [], "P")
     pd.testing.assert_frame_equal(read, judge_claims([claim], rows, [], "P"))
+
+
+def test_a_return_in_a_run_that_moved_the_control_is_none():
+    # It fell for good; the runs from day 70 on lift patient and control alike.
+    rows = beside_control(series([40, 35, 35, 57, 58, 57]), [0, 0, 0, 0.9, 0.9, 0.9])
+    answer = judge_change(CLAIM, rows)
+    assert answer.verdict == "inconclusive"
+    assert "for on all later days the control had moved (+45 % on day 70" in answer.sentence
+    # A lift too small to be told of the control counts as well, for it is taken off the patient's.
+    rows = beside_control(series([40, 35, 35, 55, 55, 55]), [0, 0, 0, 0.5, 0.5, 0.5])
+    rows["control_moved"] = ""
+    assert judge_change(CLAIM, rows).verdict == "inconclusive"
+    # One steady day is enough, and the run on the others is told.
+    rows = beside_control(series([40, 35, 35, 60, 58, 57]), [0, 0, 0, 0, 0.9, 0.9])
+    answer = judge_change(CLAIM, rows)
+    assert (answer.verdict, answer.return_day) == ("supported", 70)
+    assert "increase on day 150" in answer.control_moved
+
+
+def test_a_stay_in_a_run_that_moved_the_control_is_none():
+    lasting = {**CLAIM, "course": "lasting"}
+    values = series([40, 35, 35, 36, 35, 36])
+    assert judge_change(lasting, beside_control(values, 0.0)).verdict == "supported"
+    low = beside_control(values, [0, 0, 0, -0.9, -0.9, -0.9])
+    assert judge_change(lasting, low).verdict == "inconclusive"
+    # Nor does it show that there was no return.
+    assert judge_change(CLAIM, low).verdict == "inconclusive"
+    # Too small to be told of the control, but as large as what the patient shows.
+    low = beside_control(values, [0, 0, 0, -0.9, -0.9, -0.9]).assign(control_moved="")
+    assert judge_change(lasting, low).verdict == "inconclusive"
+
+
+def test_what_does_not_count_is_neither_a_stay_nor_in_the_way_of_a_return():
+    # 60 % to 56 % is beyond the reference change here, but less than the 20 % that count.
+    rows = series([30, 30, 30, 56, 56, 56], reference=0.1)
+    assert rows["verdict"].eq("decrease").all()
+    assert judge_change(CLAIM, rows).verdict == "supported"
+    assert judge_change({**CLAIM, "course": "lasting"}, rows).verdict == "not_supported"
+
+
+def test_no_change_is_contradicted_by_changes_of_both_directions():
+    claim = {
+        key: value for key, value in CLAIM.items() if key not in ("direction", "return_window")
+    }
+    rows = series([40, 80, 60, 60, 60, 60])
+    answer = judge_change({**claim, "course": "none"}, rows)
+    assert answer.verdict == "contradicted"
+    assert answer.nadir_day == 21  # the larger of the two
+    batch = beside_control(rows, [-0.8, 1.0, 0, 0, 0, 0])
+    assert judge_change({**claim, "course": "none"}, batch).verdict == "inconclusive"
+
+
+def test_the_mix_is_blamed_only_where_the_constant_mix_excludes_the_change():
+    rises = [75, 80, 75, 62, 60, 60]
+    # At the constant mix it may have risen as well: a fall is excluded, a rise is not.
+    rows = with_adjusted(rises, [70, 72, 70, 60, 60, 60])
+    held = rows["measurement"].str.endswith("_adjusted")
+    rows.loc[held, "verdict"] = "no_change"
+    answer = judge_change(CLAIM, rows)
+    assert answer.verdict == "inconclusive"
+    assert "the mix of cells changed" not in answer.sentence
+    # Fell at the constant mix too, and did not return: that is no composition.
+    answer = judge_change(CLAIM, with_adjusted(FALLS, [40, 30, 35, 35, 35, 35]))
+    assert answer.verdict == "inconclusive"
+    assert "the mix of cells changed" not in answer.sentence
+    # The same verdict for another reason is told: it fell and stayed, and at the constant mix nothing did.
+    answer = judge_change(CLAIM, with_adjusted([40, 30, 35, 35, 35, 35], FLAT))
+    assert answer.verdict == "not_supported"
+    assert "With the baseline's mix" in answer.sentence
+    # No value at the constant mix on the days of the fall.
+    rows = with_adjusted(FALLS, FLAT)
+    some = rows[~held | (rows["day"] > 42)]
+    assert judge_change(CLAIM, some).verdict == "inconclusive"
+    assert "there is no value on these days" in judge_change(CLAIM, some).sentence
+    assert "nan" not in judge_change(CLAIM, some).sentence
+    some = rows[~held | (rows["day"] != 21)]
+    assert "the mix of cells changed" not in judge_change(CLAIM, some).sentence
+
+
+def test_a_known_no_is_not_hidden_by_what_is_not_known():
+    parts = {name: claims.Answer(name, "") for name in ("not_supported", "not_evaluable")}
+    both = {"claims": list(parts)}
+    assert claims.judge_composite(both, parts).verdict == "not_supported"
+    two = {**CLAIM, "populations": ["T/CD4", "T/CD8"]}
+    assert judge_change(two, series(FLAT)).verdict == "not_supported"  # and nothing of CD8
+
+
+def bounded(values, day, bound, **columns):
+    """Log values (an IC50) of which one is a bound."""
+    change = np.log(np.asarray(values) / 60)
+    rows = series(values).assign(
+        scale="log", unit="ng/ml", change=change, change_low=change - 0.2, change_high=change + 0.2,
+        bound="", **columns,
+    )  # fmt: skip
+    rows["verdict"] = np.where(change < -0.3, "decrease", "no_change")
+    rows.loc[rows["day"] == day, "bound"] = bound
+    rows.loc[rows["day"] == day, "change_low" if bound == "<" else "change_high"] = np.nan
+    return rows
+
+
+def test_bounds_support_and_contradict():
+    # Below the lowest dose on day 21: the fall is at least as large.
+    rows = bounded([60, 8, 60, 60, 60, 60], 21, "<")
+    answer = judge_change(CLAIM, rows)
+    assert (answer.verdict, answer.nadir_day) == ("supported", 21)
+    assert "fell from 60 ng/ml to below 8 ng/ml by day 21 (−87 % or lower" in answer.sentence
+    none = {key: CLAIM[key] for key in CLAIM if key not in ("direction", "return_window")}
+    assert judge_change({**none, "course": "none"}, rows).verdict == "contradicted"
+    assert judge_change({**CLAIM, "direction": "increase"}, rows).verdict == "contradicted"
+    # A bound on the other side shows nothing of how far it fell, nor that it did not return.
+    rows = bounded([60, 40, 60, 35, 35, 35], 150, ">")
+    rows.loc[5, "verdict"] = "no_change"
+    assert judge_change(CLAIM, rows).verdict == "inconclusive"
+
+
+def test_a_day_on_which_nothing_is_known_is_left_out():
+    rows = bounded([60, 8, 60, 60, 60, 60], 21, "<", baseline_bound="<")
+    answer = judge_change({**CLAIM, "window": [21, 21]}, rows)
+    assert answer.verdict == "not_evaluable"
+
+
+def test_the_controls_change_is_told_in_percent_of_its_own_baseline():
+    rows = beside_control(series(FALLS), [-0.9, -0.9, -0.9, 0, 0, 0])
+    assert "but the control changed with it (−45 % on day 7" in judge_change(CLAIM, rows).sentence
+
+
+def test_days_without_the_control_are_told():
+    rows = beside_control(series(FALLS), 0.0)
+    rows.loc[rows["day"] == 21, "control_change"] = np.nan
+    assert "added on day 21 (no value of the control)" in judge_change(CLAIM, rows).not_known
+    assert judge_change(CLAIM, beside_control(series(FALLS), 0.0)).not_known == ""
+
+
+def test_a_second_panel_in_the_return_window_needs_a_name():
+    rows = series(FALLS)
+    rows.loc[rows["day"] > 60, "panel"] = "B"
+    assert judge_change(CLAIM, rows).verdict == "not_evaluable"

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from immunotrace.case import load_case
+from immunotrace.validation import load_schema
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,20 @@ def test_the_worked_example_passes_all_checks(readme, tmp_path, monkeypatch):
             (tmp_path / path).write_text("raw")
     monkeypatch.chdir(tmp_path)
     case = load_case(yaml.safe_load(files["config.yaml"]), ["config.yaml"])
-    assert (len(case.acquisitions), len(case.plates), len(case.claims)) == (6, 2, 1)
+    assert (len(case.acquisitions), len(case.plates), len(case.claims)) == (6, 2, 6)
+
+
+def test_the_claims_of_the_example_use_every_key_that_there_is(readme):
+    # Each passes the checks above; together they show all a claim may have, and the text names it.
+    claims = yaml.safe_load(example_files(readme)["claims.yaml"])["claims"]
+    schema = load_schema("claims")["properties"]["claims"]["items"]["properties"]
+    assert {key for claim in claims for key in claim} == set(schema)
+    section = readme.split("**my_case/claims.yaml**")[1].split("```yaml")[0]
+    for name in ("kind", "course", "measurement", "direction"):
+        for value in schema[name]["enum"]:
+            assert f"`{value}`" in section, value
+    assert {claim["kind"] for claim in claims} == set(schema["kind"]["enum"])
+    assert {claim.get("course") for claim in claims} >= set(schema["course"]["enum"])
 
 
 def test_files_and_folders_that_it_names_exist(readme, repository):

@@ -1,12 +1,15 @@
 """Many simulated cases at the level of tables, with the simulator's truth, variation and noise.
 
 What the pipeline would tabulate is drawn without making files: cells of each kind by a multinomial
-draw, positive cells by binomial draws, plates by the simulator's own wells. The gates' own errors are
-so left out (the tests of the bundled case hold them to 1 percentage point). A case is told from the
-others by its panel and drug, so that the analysis takes all of them in one go.
+draw, positive cells by binomial draws, medians of CCR7 from the brightness of each cell, plates by the
+simulator's own wells. The gates' own errors are so left out (the tests of the bundled case hold them to
+1 percentage point), and spillover. The bundled case's one outlier well and its last plate, whose curve
+never reaches half, are in the cases only where the design says so. A case is told from the others by its
+panel and drug, so that the analysis takes all of them in one go.
 """
 
 import copy
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +24,8 @@ SUBJECTS = {"MSC01": "patient", "HC01": "control"}
 LIVE = "singlets/lymphocytes/live"
 T_CELLS = [f"{LIVE}/T cells/{lineage}" for lineage in LINEAGES[:2]]
 B_CELLS = f"{LIVE}/B cells"
+BRIGHT = "CCR7"
+"""The marker whose medians are simulated, in CD45RA+ cells."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class Design:
 
     sign and size: of the bundled effects (-1 as the abstract tells them). composition: shift of the
     CD45RA+ share at the nadir (logit). batch: by day, what every subject's measurement moves by.
+    lasting: no effect wanes. patient_sd: how many times the control's the patient's own standard
+    deviations from day to day are. odd_plates: with the bundled case's outlier well and flat plate.
     """
 
     sign: int = 0
@@ -38,6 +45,9 @@ class Design:
     days: tuple[int, ...] = DAYS
     events: float = 1.0
     control: bool = True
+    lasting: bool = False
+    patient_sd: float = 1.0
+    odd_plates: bool = False
 
     def settings(self, settings: dict) -> dict:
         """The simulator's settings with this design's effects."""
@@ -49,9 +59,25 @@ class Design:
         settings["scenarios"] = {"benchmark": {"sign": 1, "clinical_course": "failure"}}
         names = (*RECEPTORS, "B switched memory", "steroid midpoint")
         settings["batch_effects"] = {day: dict.fromkeys(names, size) for day, size in self.batch}
-        # The bundled case's odd wells and its last plate are its own.
-        settings["plates"] |= {"outliers": [], "low_plateaus": []}
+        if self.lasting:
+            settings["courses"]["lasting"]["waning_days"] = math.inf
+            for effect in settings["effects"].values():
+                effect["course"] = "lasting"
+        if not self.odd_plates:
+            settings["plates"] |= {"outliers": [], "low_plateaus": []}
         return settings
+
+    def of(self, role: str, settings: dict) -> dict:
+        """The settings of a role: the patient's own deviations may be larger."""
+        if role != "patient" or self.patient_sd == 1:
+            return settings
+        larger = {
+            kind: {
+                part: sd * (1 if part == "shared" else self.patient_sd) for part, sd in sds.items()
+            }
+            for kind, sds in settings["variation"].items()
+        }
+        return settings | {"variation": larger}
 
 
 def draw_cases(
@@ -65,7 +91,8 @@ def draw_cases(
     populations, markers, plates, truths = [], [], [], []
     plan = [(subject, SUBJECTS[subject], day) for subject in SUBJECTS for day in design.days]
     expected = [
-        _expected(blood(settings, "benchmark", 0, *sample, with_variation=False)) for sample in plan
+        _expected(settings, blood(settings, "benchmark", 0, *sample, with_variation=False))
+        for sample in plan
     ]
     truth = _true_changes(plan, expected)
     for seed in seeds:
@@ -74,7 +101,8 @@ def draw_cases(
         for subject, role, day in plan:
             if role == "control" and not design.control:
                 continue
-            sample = blood(settings, "benchmark", seed, subject, role, day)
+            own = design.of(role, settings)
+            sample = blood(own, "benchmark", seed, subject, role, day)
             rng = generator(seed, "benchmark tubes", subject, day)
             about = {"acquisition": f"{case} {subject} {day}", "subject": subject, "role": role,
                      "day": day, "panel": case}  # fmt: skip
@@ -116,7 +144,10 @@ def _tubes(settings: dict, design: Design, sample: Blood, rng) -> tuple[list[dic
                     fraction = sample.positive["T"][f"T {lineage} {part}"][receptor]
                     found = rng.binomial(count, fraction)
                     positive[receptor] += found
-                    markers.append(_marker(f"{path}/{part}", receptor, found, count))
+                    row = _marker(f"{path}/{part}", receptor, found, count)
+                    if (receptor, part) == (BRIGHT, PARTS[0]) and count:
+                        row |= _median(_bright(settings, sample, lineage, found, count, rng))
+                    markers.append(row)
             for receptor, found in positive.items():
                 markers.append(_marker(path, receptor, found, whole))
     subsets = {name: drawn[f"B {name}"] for name in SUBSETS}
@@ -137,8 +168,37 @@ def _marker(path: str, marker: str, positive: int, count: int) -> dict:
         "count": count,
         "count_positive": positive,
         "median_all": np.nan,
+        "median_all_low": np.nan,
+        "median_all_high": np.nan,
         "flag": "" if count >= 100 else "few events (n < 100)",
     }
+
+
+def _bright(settings: dict, sample: Blood, lineage: str, positive: int, count: int, rng):
+    """Signals of CD45RA+ cells in the detector of `BRIGHT`, in ascending order."""
+    panel, instrument = settings["panels"]["T"], settings["instrument"]
+    stain = panel["markers"][BRIGHT]
+    mean, spread = stain["positive"]
+    factor = panel["brightness"].get(f"T {lineage} {PARTS[0]}", {}).get(BRIGHT, 1.0)
+    shift = sample.log_intensity[BRIGHT] + sample.log_expression[BRIGHT]
+    own = instrument["autofluorescence"]
+    light = own["detectors"][stain["dye"]] * np.exp(
+        sample.log_autofluorescence
+        + math.hypot(own["spread_cell"], own["spread_detector"]) * rng.standard_normal(count)
+    )
+    light[:positive] += mean * factor * np.exp(shift + spread * rng.standard_normal(positive))
+    return np.sort(
+        light + instrument["electronic_noise"]["fluorescence"] * rng.standard_normal(count)
+    )
+
+
+def _median(signals: np.ndarray) -> dict:
+    """The median and its interval of order statistics."""
+    n = len(signals)
+    half = 0.98 * np.sqrt(n)
+    ends = np.clip([np.floor(n / 2 - half), np.ceil(n / 2 + half)], 0, n - 1).astype(int)
+    low, high = signals[ends]
+    return {"median_all": np.median(signals), "median_all_low": low, "median_all_high": high}
 
 
 def _plate(counts: dict, plate_map: list[dict], about: dict) -> dict:
@@ -152,8 +212,11 @@ def _plate(counts: dict, plate_map: list[dict], about: dict) -> dict:
     return about | {"dose": doses[usable], "response": response[usable]}
 
 
-def _expected(sample: Blood) -> dict[tuple[str, str, str], float]:
-    """Each measurement without variation: fractions 0..1, IC50 in ng/ml; and CD45RA mixes."""
+_MANY = 100_000  # cells, of which the median is known to 0.2 %
+
+
+def _expected(settings: dict, sample: Blood) -> dict[tuple[str, str, str], float]:
+    """Each measurement without variation: fractions 0..1, IC50 in ng/ml, medians; and CD45RA mixes."""
     out = {}
     for path, lineage in zip(T_CELLS, LINEAGES, strict=False):
         kinds = [f"T {lineage} {part}" for part in PARTS]
@@ -163,6 +226,9 @@ def _expected(sample: Blood) -> dict[tuple[str, str, str], float]:
             fractions = np.array([sample.positive["T"][kind][receptor] for kind in kinds])
             out["percent_positive", path, receptor] = float(shares @ fractions / shares.sum())
             out["percent_positive_adjusted", path, receptor] = fractions
+        positive = round(_MANY * sample.positive["T"][kinds[0]][BRIGHT])
+        cells = _bright(settings, sample, lineage, positive, _MANY, generator(0, "truth", lineage))
+        out["median_all", f"{path}/{PARTS[0]}", BRIGHT] = float(np.median(cells))
     b_cells = {name: sample.abundance["B"][f"B {name}"] for name in SUBSETS}
     for name, share in b_cells.items():
         out["percent_of_parent", f"{B_CELLS}/{name}", ""] = share / sum(b_cells.values())
@@ -186,7 +252,9 @@ def _true_changes(plan: list[tuple], expected: list[dict]) -> pd.DataFrame:
             if measurement == "percent_positive_adjusted":
                 mix = baseline["mix", population, ""]
                 value, before = float(mix @ value), float(mix @ before)
-            if measurement.endswith("ic50"):
+            if value is None:
+                continue
+            if measurement.endswith(("ic50", "median_all")):
                 change = np.log(value / before)
             else:
                 change = np.log(value / (1 - value)) - np.log(before / (1 - before))

@@ -44,7 +44,6 @@ COLUMNS = [
     "reference_low",
     "reference_high",
     "role",
-    "standard_error",
     "degrees_of_freedom",
     "variation_from",
     "level",
@@ -52,13 +51,16 @@ COLUMNS = [
     "panel",
     "drug",
     "bound",
+    "baseline_bound",
     "control_moved",
     "control_change",
+    "control_change_percent",
     "exceeds_control",
     "not_known",
     "variance_between_days",
     "variance_of_value",
     "variance_of_baseline",
+    "days_degrees_of_freedom",
     "baseline_days",
 ]
 
@@ -77,12 +79,13 @@ def changes(
     `contrast_level`; `variation` maps a measurement to its usual day-to-day `cv` (a fraction) and
     `source`. `change`, its interval (one day, at `level`) and the reference change (all days of the
     series together, at `level`, Bonferroni) are differences on the analysis scale; `reference_low` and
-    `reference_high` are the same band around baseline on the measurement's own scale. `bound` is ">"
-    where the value, and "<" where the baseline, lies above what was tested. Verdicts: `decrease`,
-    `increase`, `no_change`, `no_yardstick` (nothing shows how much variation is usual) and
-    `no_baseline`. `control_moved`: how the control changed on that day, beyond its own variation.
-    `exceeds_control` (yes, no, or empty without a control's value): whether the change is larger than
-    the control's of that day, `control_change`. `not_known`: what the design cannot tell.
+    `reference_high` are the same band around baseline on the measurement's own scale. `bound` (of the
+    value) and `baseline_bound` are ">" or "<" where the true one is above or below the number; the end of
+    the change's interval that is so unknown is empty. Verdicts: `decrease`, `increase`, `no_change`,
+    `no_yardstick` (nothing shows how much variation is usual) and `no_baseline`. `control_moved`: how the
+    control changed on that day, beyond its own variation. `exceeds_control` (yes, no, or empty without a
+    control's value): whether the change is larger than the control's of that day, `control_change`.
+    `not_known`: what the design cannot tell.
     """
     if values.empty:
         return pd.DataFrame(columns=COLUMNS)
@@ -107,8 +110,11 @@ def _table(grid: Grid, usual: Usual, control_moves: np.ndarray, level: float) ->
     baseline = np.where(by_ratio, grid.x - grid.ratio, np.where(known, pooled, baseline))
     change = grid.x - baseline
     # A baseline day above the highest dose makes the mean baseline a lower bound: a fall from it can be
-    # seen, a rise cannot. The likelihood of all baseline wells needs no such bound.
-    at_least = (grid.bounded & grid.before).any(axis=1)[:, None] & ~known
+    # seen, a rise cannot; the other way round below the lowest. The likelihood of all baseline wells
+    # needs no such bound.
+    baseline_above = (grid.above & grid.before).any(axis=1, keepdims=True) & ~known
+    baseline_below = (grid.below & grid.before).any(axis=1, keepdims=True) & ~known
+    at_least, at_most = grid.above | baseline_below, grid.below | baseline_above
     below = np.where(by_ratio, grid.ratio_below, error)
     above = np.where(by_ratio, grid.ratio_above, error)
     after = np.isfinite(grid.x) & ~grid.before
@@ -134,21 +140,21 @@ def _table(grid: Grid, usual: Usual, control_moves: np.ndarray, level: float) ->
     # Two equal values do not show that there is no variation: without any there is no yardstick.
     unknown = np.isnan(reference_low) & np.isnan(reference_high)
     verdict = np.full(change.shape, "no_change", object)
-    verdict[(change > reference_high) & ~at_least] = "increase"
-    # Above the highest dose, how far above is unknown: such a value is never a decrease.
-    verdict[(change < reference_low) & ~grid.bounded] = "decrease"
+    # How far above the highest dose a value lies is unknown: it is never a decrease.
+    verdict[(change > reference_high) & ~at_most] = "increase"
+    verdict[(change < reference_low) & ~at_least] = "decrease"
     verdict[unknown] = "no_yardstick"
     verdict[np.broadcast_to(n == 0, verdict.shape)] = "no_baseline"
-    low = np.where(at_least, np.nan, change - sides["low"][0])
-    high = np.where(grid.bounded, np.nan, change + sides["high"][0])
+    low = np.where(at_most, np.nan, change - sides["low"][0])
+    high = np.where(at_least, np.nan, change + sides["high"][0])
     beside = ((grid.control_row >= 0) & ~grid.is_control)[:, None]
-    of_control = np.where(
-        beside & ~grid.bounded[grid.control_row], change[grid.control_row], np.nan
-    )
+    known = beside & ~(at_least | at_most)[grid.control_row]
+    of_control = np.where(known, change[grid.control_row], np.nan)
     exceeds = _exceeds_control(
         grid, change, of_control, between + np.stack([below, above]), freedom, after, level
     )
     i, j = np.nonzero(after)
+    c = grid.control_row[i]
     logit = (grid.series["scale"] == "logit").to_numpy()[i]
 
     def back(x):
@@ -160,6 +166,8 @@ def _table(grid: Grid, usual: Usual, control_moves: np.ndarray, level: float) ->
 
     finite = lambda x: np.where(np.isinf(x), np.nan, x)  # noqa: E731
     names = {name: grid.series[name].to_numpy()[i] for name in grid.series.columns}
+    error = finite(((below + above) / 2)[i, j])
+    of_value = np.fmin(grid.variance[i, j], error)
     return pd.DataFrame(
         names
         | {
@@ -174,20 +182,24 @@ def _table(grid: Grid, usual: Usual, control_moves: np.ndarray, level: float) ->
             "verdict": verdict[i, j],
             "reference_low": back(cells(baseline) + reference_low[i, j]),
             "reference_high": finite(back(cells(baseline) + reference_high[i, j])),
-            "standard_error": finite(np.sqrt(cells(between) + (below + above)[i, j] / 2)),
             "degrees_of_freedom": np.where(
                 np.isfinite(sides["high"][2][i, j]), np.round(sides["high"][2][i, j], 1), np.nan
             ),
             "variation_from": np.array(usual.sources, object)[i],
             "level": level,
-            "bound": np.where(grid.bounded[i, j], ">", np.where(cells(at_least), "<", "")),
+            "bound": _bounds(grid.below[i, j], grid.above[i, j]),
+            "baseline_bound": _bounds(cells(baseline_below), cells(baseline_above)),
             "control_moved": np.array(["", "increase", "decrease"], object)[control_moves[i, j]],
             "control_change": of_control[i, j],
+            "control_change_percent": percent_change(
+                grid.series["scale"].to_numpy()[i], back(baseline[c, j]), of_control[i, j]
+            ),
             "exceeds_control": exceeds[i, j],
             "not_known": np.array(usual.not_known, object)[i],
             "variance_between_days": usual.variance[i],
-            "variance_of_value": grid.variance[i, j],
-            "variance_of_baseline": finite(((below + above) / 2)[i, j]) - grid.variance[i, j],
+            "variance_of_value": of_value,
+            "variance_of_baseline": error - of_value,
+            "days_degrees_of_freedom": finite(usual.freedom[i]),
             "baseline_days": cells(n),
         },
         columns=COLUMNS,
@@ -210,3 +222,17 @@ def _exceeds_control(grid, change, of_control, totals, freedom, after, level) ->
         rose = difference > t * np.sqrt(below + above[c])
         more = np.where(change < 0, fell, rose)
     return np.where(np.isfinite(of_control), np.where(more, "yes", "no"), "").astype(object)
+
+
+def _bounds(below: np.ndarray, above: np.ndarray) -> np.ndarray:
+    return np.array(["", ">", "<", "<>"], object)[2 * below + above.astype(int)]
+
+
+def percent_change(scale, baseline, change):
+    """A change on the analysis scale (`log` or `logit`, of percents) as percent of baseline."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        odds = np.divide(baseline, 100 - np.asarray(baseline)) * np.exp(change)
+        share = 100 * odds / (1 + odds)
+        return np.where(
+            np.equal(scale, "log"), 100 * np.expm1(change), 100 * (share / baseline - 1)
+        )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from immunotrace.baseline import LAST_DAY
+from immunotrace.longitudinal.measurements import positive_or_bound
 
 PARTS = ("CD45RA+", "CD45RA-")
 LEVEL = 0.95
@@ -24,6 +25,7 @@ COLUMNS = [
     "percent_positive_adjusted_high",
     "median_all",
     "median_all_adjusted",
+    "median_all_adjusted_bound",
     "parts",
     "mix_percent",
     "baseline_mix_percent",
@@ -41,6 +43,8 @@ def standardised(
     another. `percent_positive_adjusted` (Wald interval on the logit scale, counting error alone) is the
     percentage at the mix of the subject's baseline days, `median_all_adjusted` the geometric mean of
     the parts' medians with the same weights (the median of a mixture does not follow from its parts').
+    Its `bound` is "<" where a part's median is at or below 0: that part counts as its smallest positive
+    one, so the day is below what is told, and not left out.
     `mix_percent` is the share of the first part on the day. Subjects without baseline have no rows.
     """
     if populations is None or markers is None or markers.empty or len(parts) < 2:
@@ -91,15 +95,16 @@ def _adjusted(table: pd.DataFrame, parts) -> pd.DataFrame:
     from statistics import NormalDist
 
     share, variance, log_median = 0.0, 0.0, 0.0
-    few = pd.Series(False, table.index)
+    few, bounded = pd.Series(False, table.index), pd.Series(False, table.index)
     for part in parts:
         weight, count = table[f"{part} weight"], table[f"{part} count"]
         # half an event on both sides, as where fractions are compared
         positive = (table[f"{part} count_positive"] + 0.5) / (count + 1)
         share = share + weight * positive
         variance = variance + weight**2 * positive * (1 - positive) / (count + 1)
-        medians = table[f"{part} median_all"]
-        log_median = log_median + weight * np.log(medians.where(medians > 0))
+        medians, bound = positive_or_bound(table, f"{part} median_all")
+        log_median = log_median + weight * np.log(medians)
+        bounded |= bound == "<"
         few |= table[f"{part} flag"].fillna("").astype(str).str.contains("few events")
     counted = table["percent_positive"].notna()
     for part in parts:
@@ -114,6 +119,7 @@ def _adjusted(table: pd.DataFrame, parts) -> pd.DataFrame:
         percent_positive_adjusted_high=100 / (1 + np.exp(-half - logit)),
         percent_positive_adjusted_logit_se=error,
         median_all_adjusted=np.exp(log_median),
+        median_all_adjusted_bound=np.where(bounded, "<", ""),
         parts=" and ".join(parts),
         mix_percent=100 * table[parts[0]],
         baseline_mix_percent=100 * table[f"{parts[0]} weight"],

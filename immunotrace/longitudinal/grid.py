@@ -19,7 +19,8 @@ class Grid:
     value: np.ndarray
     x: np.ndarray  # on the analysis scale
     variance: np.ndarray
-    bounded: np.ndarray
+    above: np.ndarray  # the true value is above the one in `x`
+    below: np.ndarray
     replicates: np.ndarray
     replicate_squares: np.ndarray
     # log ratio to the curve of all baseline wells, and the variances of its lower and upper side
@@ -36,7 +37,7 @@ class Grid:
 
     @property
     def exact(self) -> np.ndarray:
-        return np.isfinite(self.x) & ~self.bounded
+        return np.isfinite(self.x) & ~self.above & ~self.below
 
 
 def make_grid(
@@ -56,24 +57,32 @@ def make_grid(
         out[row, column] = values[name].to_numpy() if name in values else missing
         return out
 
-    bounded = np.zeros((len(series), len(days)), bool)
-    bounded[row, column] = values["bound"] == ">"
-    ratios = [np.full(bounded.shape, np.nan) for _ in range(3)]
+    above, below = np.zeros((2, len(series), len(days)), bool)
+    above[row, column] = values["bound"].str.contains(">")
+    below[row, column] = values["bound"].str.contains("<")
+    replicates = spread_out("replicates", 1.0)
+    ratios = [np.full(above.shape, np.nan) for _ in range(3)]
     if contrasts is not None and len(contrasts):
-        _place_ratios(ratios, series, days, contrasts, contrast_level)
+        # A day's ratio is that of all its plates, or none: where one of them has no ratio, for it is
+        # censored, the others' would be set against the mean of all.
+        complete = np.where(above | below, np.nan, replicates)
+        _place_ratios(ratios, series, days, contrasts, contrast_level, complete)
     same = series.groupby(KEY, sort=False).ngroup().to_numpy()
     is_control = (series["subject"] == control).to_numpy(bool)
     control_row = np.full(same.max() + 1, -1)
     control_row[same[is_control]] = np.flatnonzero(is_control)
     return Grid(
-        series, days, spread_out("value"), spread_out("transformed"), spread_out("variance"), bounded,
-        spread_out("replicates", 1.0), spread_out("replicate_squares", 0.0), *ratios,
+        series, days, spread_out("value"), spread_out("transformed"), spread_out("variance"), above,
+        below, replicates, spread_out("replicate_squares", 0.0), *ratios,
         same, is_control, control_row[same],
     )  # fmt: skip
 
 
-def _place_ratios(ratios, series, days, contrasts, level) -> None:
-    """Put the contrasts into grids: log ratio, variance of its lower and of its upper side."""
+def _place_ratios(ratios, series, days, contrasts, level, plates) -> None:
+    """Put the contrasts into grids: log ratio, variance of its lower and of its upper side.
+
+    Of days that have as many contrasts as `plates`.
+    """
     known = contrasts[contrasts["ratio"].notna() & contrasts["day"].isin(days)]
     z = NormalDist().inv_cdf(0.5 + level / 2)
     logs = pd.DataFrame(
@@ -89,12 +98,13 @@ def _place_ratios(ratios, series, days, contrasts, level) -> None:
         }
     )
     # The baseline's error is in every plate of a day, so the mean's error is not divided.
-    daily = logs.groupby(["measurement", "subject", "drug", "day"], sort=False).mean()
+    groups = logs.groupby(["measurement", "subject", "drug", "day"], sort=False)
+    daily = groups.mean().assign(plates=groups.size())
     names = series[["measurement", "subject", "drug"]].itertuples(index=False, name=None)
     rows = {name: i for i, name in enumerate(names)}
-    for (*name, day), ratio in daily.iterrows():
+    for (*name, day), (*ratio, found) in daily.iterrows():
         i, j = rows.get(tuple(name)), np.searchsorted(days, day)
-        if i is not None:
+        if i is not None and found == plates[i, j]:
             for grid, part in zip(ratios, ratio, strict=True):
                 grid[i, j] = part
 

@@ -22,9 +22,10 @@ def measurements(
     `composition` is the table of `immunotrace.longitudinal.composition.standardised`. Columns: measurement, subject,
     role, population, marker, panel, drug, day, value, scale (logit | log), transformed (value on that
     scale), variance (of its counting or fitting error on that scale; 0 where it is not known), unit,
-    bound ("" or ">": the true value is above `value`), replicates (values of the day) and
-    replicate_squares (their sum of squares, counting error taken out). Values of several acquisitions
-    or plates of one day are averaged on the analysis scale.
+    bound (">" or "<": the true value is above or below `value`; "<>": one of the day's values is above,
+    another below what was seen of it), replicates (values of the day) and replicate_squares (their sum of
+    squares, counting error taken out). Values of several acquisitions or plates of one day are averaged
+    on the analysis scale; a fraction has half an event more on both sides, as on the logit scale.
     """
     parts = []
     if populations is not None and len(populations):
@@ -56,12 +57,15 @@ def measurements(
             found = curves[curves[kind].notna()]
             error = found[f"log10_{kind}_se"].fillna(0.0) * np.log(10)
             parts.append(_logs(found, kind, found[kind], error**2, found["dose_unit"]))
-        # A bound below the lowest dose is not compared with anything yet.
-        beyond = curves[(curves["call"] == "censored") & (curves.get("bound", ">") != "<")]
+        # Where a curve crosses half is known beyond the doses as well as in the subject's other curves.
+        censored = curves["call"] == "censored"
+        beyond = curves[censored]
+        error = curves.groupby(["subject", "drug"])["log10_absolute_ic50_se"].transform("median")
+        error = error[censored].fillna(0.0) * np.log(10)
         parts.append(
-            _logs(beyond, "absolute_ic50", beyond["top_dose"], 0.0, beyond["dose_unit"]).assign(
-                bound=">"
-            )
+            _logs(
+                beyond, "absolute_ic50", beyond["bound_dose"], error**2, beyond["dose_unit"]
+            ).assign(bound=beyond["bound"])
         )
     columns = [
         *SERIES, "role", "day", "value", "scale", "transformed", "variance", "bound", "unit",
@@ -98,43 +102,66 @@ def _common(rows: pd.DataFrame, measurement: str) -> pd.DataFrame:
 
 
 def _medians(markers: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Medians that can be compared: of enough events, in a series that is positive throughout.
+    """Medians of enough events; one of 0 and below is a bound, for it has no logarithm.
 
-    A median of 0 and below has no logarithm, and leaving out such days alone would hide the lowest.
-    Their sampling error is that of their interval, where the table has one; else it is not known and
-    stays in the variation from day to day.
+    It is below the smallest positive one of its series, and leaving it out would hide the lowest days.
+    A series without any positive median cannot be compared. Their sampling error is that of their
+    interval, where the table has one; else it is not known and stays in the variation from day to day.
     """
     flags = markers["flag"].fillna("").astype(str)
     enough = markers[markers[name].notna() & ~flags.str.contains("few events")]
-    enough = enough[
-        enough.groupby(["subject", "panel", "population", "marker"])[name].transform("min") > 0
-    ]
+    value, bound = positive_or_bound(enough, name)
+    if f"{name}_bound" in enough:
+        bound = bound.where(bound != "", enough[f"{name}_bound"].fillna(""))
     variance = pd.Series(0.0, enough.index)
     if f"{name}_low" in enough and f"{name}_high" in enough:
+        low, high = (enough[f"{name}_{end}"] for end in ("low", "high"))
+        width = np.log(high / low.where(low > 0))
+        # An interval that reaches to 0 is open below on the log scale: its upper side is known.
+        width = width.fillna(2 * np.log(high.where(high > 0) / value))
         z = NormalDist().inv_cdf(0.975)
-        ends = enough[[f"{name}_low", f"{name}_high"]]
-        width = np.log(ends.iloc[:, 1] / ends.iloc[:, 0].where(ends.iloc[:, 0] > 0))
-        variance = ((width / (2 * z)) ** 2).fillna(0.0)
-    return _logs(enough, name, enough[name], variance, "")
+        variance = ((width / (2 * z)) ** 2).where(bound == "", 0.0).fillna(0.0)
+    rows = _logs(enough, name, value, variance, "").assign(bound=bound)
+    return rows[rows["value"].notna()]
+
+
+def positive_or_bound(rows: pd.DataFrame, name: str) -> tuple[pd.Series, pd.Series]:
+    """Values with those at or below 0 replaced by the smallest positive one of the series; and "<" there.
+
+    A series is what a subject, panel, population and marker have in common; without a positive value its
+    values are NaN.
+    """
+    positive = rows[name].where(rows[name] > 0)
+    smallest = positive.groupby([rows[n] for n in ("subject", "panel", "population", "marker")])
+    value = positive.fillna(smallest.transform("min")).where(rows[name].notna())
+    return value, pd.Series(np.where(rows[name] <= 0, "<", ""), rows.index)
 
 
 def _daily_means(values: pd.DataFrame) -> pd.DataFrame:
+    values = values.assign(
+        below=values["bound"].str.contains("<"), above=values["bound"].str.contains(">")
+    )
     groups = values.groupby([*SERIES, "role", "day", "scale", "unit"], sort=True)
     daily = groups.agg(
         transformed=("transformed", "mean"),
         mean_variance=("variance", "mean"),
         squares=("transformed", "var"),
-        bound=("bound", "max"),
+        below=("below", "max"),
+        above=("above", "max"),
         value=("value", "first"),
         replicates=("value", "size"),
     ).reset_index()
+    daily["bound"] = np.where(daily["below"], "<", "") + np.where(daily["above"], ">", "").astype(
+        object
+    )
     n = daily["replicates"]
     daily["variance"] = daily["mean_variance"] / n
     squares = (daily["squares"].fillna(0.0) - daily["mean_variance"]) * (n - 1)
     daily["replicate_squares"] = squares.where(n > 1, 0.0)
-    several = n > 1
-    percent = several & (daily["scale"] == "logit")
-    daily.loc[percent, "value"] = 100 / (1 + np.exp(-daily.loc[percent, "transformed"]))
-    logs = several & (daily["scale"] == "log")
-    daily.loc[logs, "value"] = np.exp(daily.loc[logs, "transformed"])
+    percent = daily["scale"] == "logit"
+    daily["value"] = np.where(
+        percent,
+        100 / (1 + np.exp(-daily["transformed"])),
+        np.where(n > 1, np.exp(daily["transformed"]), daily["value"]),
+    )
     return daily

@@ -3,6 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from immunotrace.longitudinal.changes import percent_change
+from immunotrace.longitudinal.variation import t_quantile
+
 POWER = 0.8
 COLUMNS = [
     "measurement",
@@ -32,13 +35,15 @@ def detectable_changes(changes: pd.DataFrame, patient: str, level: float) -> pd.
     reference change (all later days together, at `level`) with a probability of `POWER`, at the
     variation that was seen; percent of baseline, NaN where no fall is large enough. Designs: the
     case's own, and what one or twice as many baseline days, half or twice as many later days, and a
-    quarter or four times the events or wells would have made of it. A row a design of a series.
+    quarter or four times the events or wells would have made of it; NaN too where a design would show
+    no usual variation. A row a design of a series.
     """
     own = changes[(changes["subject"] == patient) & changes["reference_change_low"].notna()]
     rows = []
     keys = {name: own[name].fillna("") for name in _SERIES}
     for name, series in own.assign(**keys).groupby(_SERIES, sort=True):
-        exact = series[series["bound"].fillna("") == ""]
+        bounded = series[["bound", "baseline_bound"]].fillna("").ne("").any(axis=1)
+        exact = series[~bounded]
         if exact.empty:
             continue
         first = exact.iloc[0]
@@ -60,8 +65,12 @@ def detectable_changes(changes: pd.DataFrame, patient: str, level: float) -> pd.
                     "design": design,
                     "baseline_days": baseline_days,
                     "later_days": later_days,
-                    "smallest_decrease_percent": _percent(first, -size),
-                    "smallest_increase_percent": _percent(first, size),
+                    **{
+                        f"smallest_{name}_percent": float(
+                            percent_change(first["scale"], first["baseline"], change)
+                        )
+                        for name, change in (("decrease", -size), ("increase", size))
+                    },
                     "power": POWER,
                     "level": level,
                     "baseline": first["baseline"],
@@ -78,22 +87,14 @@ def _detectable(
 
     Counting error is that of a day in the middle of the series, so its median.
     """
-    from scipy.special import stdtrit
-
     first = series.iloc[0]
     days = first["baseline_days"] + more_baselines
     counting = series["variance_of_value"].median() / events
     baseline = series["variance_of_baseline"].median() * first["baseline_days"] / days / events
     total = first["variance_between_days"] * (1 + 1 / days) + counting + baseline
+    if first["days_degrees_of_freedom"] + more_baselines < 1:
+        return np.nan  # nothing would show how much a day varies
     freedom = series["degrees_of_freedom"].median()
-    freedom = 1e9 if np.isnan(freedom) else max(freedom + more_baselines, 1)
-    reference = stdtrit(freedom, 1 - (1 - level) / (2 * later))
-    return float((reference + stdtrit(freedom, POWER)) * np.sqrt(total))
-
-
-def _percent(row: pd.Series, change: float) -> float:
-    """A change on the analysis scale as percent of baseline."""
-    if row["scale"] == "log":
-        return 100 * (np.exp(change) - 1)
-    odds = row["baseline"] / (100 - row["baseline"]) * np.exp(change)
-    return 100 * (100 * odds / (1 + odds) / row["baseline"] - 1)
+    freedom = np.inf if np.isnan(freedom) else max(freedom + more_baselines, 1)
+    reference = t_quantile(freedom, 1 - (1 - level) / (2 * later))
+    return float((reference + t_quantile(freedom, POWER)) * np.sqrt(total))

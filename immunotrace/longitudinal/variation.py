@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from immunotrace.baseline import ENOUGH_DAYS
 from immunotrace.longitudinal.grid import Grid, plain_change
 from immunotrace.longitudinal.measurements import ADJUSTED
 
@@ -27,7 +28,11 @@ class Usual:
 def usual_variation(
     grid: Grid, control: str | None, level: float, literature: dict
 ) -> tuple[Usual, np.ndarray]:
-    """Day-to-day variation of every series, and where the control moved (series x days: -1, 0, 1)."""
+    """Day-to-day variation of every series, and where the control moved (series x days: -1, 0, 1).
+
+    The patient's baseline days and the control's days are pooled, as if both varied alike: few baseline
+    days cannot show that a patient varies more. From `ENOUGH_DAYS` on, the patient's own stand alone.
+    """
     subject = grid.series["subject"].to_numpy()
     is_control, control_row = grid.is_control, grid.control_row
     own = _squares(grid, grid.exact & grid.before)
@@ -35,8 +40,9 @@ def usual_variation(
     # A day on which the control moved tells of its run, not of usual variation.
     steady = _squares(grid, grid.exact & (moved == 0))
     beside = (control_row >= 0) & ~is_control
+    pooled = beside & (own[0] < ENOUGH_DAYS)
     squares, counting, freedom = (
-        mine + np.where(beside, theirs[control_row], 0.0)
+        mine + np.where(pooled, theirs[control_row], 0.0)
         for mine, theirs in zip(own[1:], steady[1:], strict=True)
     )
     # Of the control itself: all its days that did not move, and what others' baselines show.
@@ -62,11 +68,11 @@ def usual_variation(
                     f"{'day' if days == 1 else 'days'})"
                 )
             c = control_row[i]
-            if c >= 0 and steady[0][c] > 1:
+            if pooled[i] and steady[0][c] > 1:
                 left_out = grid.days[moved[c] != 0]
                 but = f" (without day {', '.join(map(str, left_out))})" if len(left_out) else ""
                 found.append(f"{int(steady[0][c])} days of {control}{but}")
-            else:
+            elif not (beside[i] and steady[0][c] > 1):
                 missing.append("what the run of a day adds (no control)")
         if not judged[i]:
             found, known = _fall_back(grid, i, literature)
@@ -134,7 +140,8 @@ def _control_moves(grid: Grid, is_control, own, level) -> np.ndarray:
     later batch can have touched, and against the control's other days, which are more.
     """
     moved = np.zeros(grid.x.shape, int)
-    after = grid.exact & ~grid.before
+    bounded = (np.isfinite(grid.x) & ~grid.exact & grid.before).any(axis=1, keepdims=True)
+    after = grid.exact & ~grid.before & ~bounded
     change, error = plain_change(grid)
     every = np.maximum(after.sum(axis=1), 1)[:, None]
     p = 1 - (1 - level) / (4 * every)
@@ -161,15 +168,10 @@ def _beyond(change, error, baseline_days, squares, counting, freedom, p):
         spread = np.maximum(squares, counting) / freedom
         times = 1 + 1 / np.where(baseline_days, baseline_days, np.nan)[:, None]
         total = times * usual + error
-        t = _quantile(total, times * spread, freedom, p)
+        t = t_quantile(effective_freedom(total, times * spread, freedom), p)
         reference = t * np.sqrt(total)
         known = (freedom > 0) & (total > 0)
         return reference, known & (np.abs(change) > reference)
-
-
-def _quantile(total, estimated, freedom, p):
-    """Quantile of t for a `total` variance of which a part was `estimated` with `freedom`."""
-    return t_quantile(effective_freedom(total, estimated, freedom), p)
 
 
 def effective_freedom(total, estimated, freedom):

@@ -2,7 +2,7 @@
 
 from pathlib import PurePath
 
-from immunotrace.baseline import LAST_DAY
+from immunotrace.baseline import ENOUGH_DAYS, LAST_DAY
 from immunotrace.cytometry.events import ENOUGH
 from immunotrace.report import wording
 
@@ -228,9 +228,11 @@ def change(case: dict, days: int) -> list[str]:
     settings, control = case["settings"]["longitudinal"], case["control"]
     if control:
         source = (
-            f"the patient's own baseline days and all days of the control {control}, pooled. A day on which the "
-            "control itself moved, beyond what all baseline days or its own other days explain, is left out of that "
-            "and named: a change that the patient shows on such days alone, the same way, supports no claim"
+            f"the patient's own baseline days and all days of the control {control}, pooled as if both varied "
+            f"alike (from {ENOUGH_DAYS} baseline days on, the patient's alone). A day on which the control itself "
+            "moved, beyond what all baseline days or its own other days explain, is left out of that and named: a "
+            "change that the patient shows on such days alone, the same way, supports no claim, and such days show no "
+            "return"
         )
     else:
         source = (
@@ -270,7 +272,7 @@ def change(case: dict, days: int) -> list[str]:
             "reference change and at least of that size; contradicted where the other direction was; "
             "not supported where every day's interval excludes it; else inconclusive. A transient change must also "
             "be shown to have returned: by one-sided intervals nearer to baseline than to the extreme, and so on every "
-            "later day. A claim about expression must hold with the baseline's mix of cells as well: where only the mix "
+            "later day, less the control's change too. A claim about expression must hold with the baseline's mix of cells as well: where only the mix "
             "changed it is not supported, and other disagreement is inconclusive. A clinical claim, of no benefit and need of rescue, is answered from the scores up to the first "
             "rescue."
         )

@@ -84,7 +84,7 @@ def test_rare_populations_do_not_raise_more_alarms():
     assert covered.mean() == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 400))
 
 
-def test_medians_of_few_cells_or_without_a_logarithm_are_left_out():
+def test_medians_of_few_cells_are_left_out_and_those_without_a_logarithm_are_bounds():
     rows = {"subject": "P", "role": "patient", "panel": "T", "population": "T/CD4"}
     markers = pd.DataFrame(
         [
@@ -95,9 +95,12 @@ def test_medians_of_few_cells_or_without_a_logarithm_are_left_out():
             )
         ]
     ).assign(percent_positive=np.nan, count=50, count_positive=0)
-    values = measurements(None, markers, None)
-    assert values["marker"].tolist() == ["CCR7", "CCR7"]
-    assert values["day"].tolist() == [-7, 7]
+    values = measurements(None, markers, None).set_index(["marker", "day"])
+    assert values.loc["CCR7", "value"].to_dict() == {-7: 50, 7: 55}
+    # What has no logarithm is below the smallest that has one: a bound, for the lowest day must not go.
+    assert values.loc["CCR4", "value"].to_dict() == {-7: 50, 7: 50}
+    assert values["bound"].to_dict()["CCR4", 7] == "<"
+    assert (values["bound"] == "<").sum() == 1
 
 
 def test_equal_baselines_are_no_yardstick():
@@ -130,7 +133,7 @@ def test_counting_error_is_never_left_out():
     table = changes(values, "C", 0.95).query("subject == 'P'")
     assert (table["verdict"] == "no_change").all()
     day7 = table.query("day == 7").iloc[0]
-    assert day7["standard_error"] ** 2 >= 1 / 2.5 + 1 / 8.5
+    assert day7["variance_of_value"] >= 1 / 2.5 + 1 / 8.5
 
 
 def test_without_control_and_with_one_baseline_day_nothing_is_claimed():
@@ -157,7 +160,8 @@ def test_censored_ic50_is_a_bound():
             "relative_ic50": np.nan,
             "log10_relative_ic50_se": np.nan,
             "call": ["determined"] * 3 + ["censored"] + ["determined"] * 9,
-            "top_dose": 250.0,
+            "bound": ["", "", "", ">"] + [""] * 9,
+            "bound_dose": [np.nan] * 3 + [250.0] + [np.nan] * 9,
             "dose_unit": "ng/ml",
             "drug": "methylprednisolone",
         }
@@ -208,7 +212,9 @@ def test_a_batch_effect_is_named_and_no_yardstick():
     assert "without day 21" in table.loc[21, "variation_from"]
     # The run is left out of the usual variation, so other days are judged as without it.
     quiet = changes(noise_series(), "C", 0.95).query("subject == 'P'").set_index("day")
-    assert table.loc[7, "standard_error"] < 1.3 * quiet.loc[7, "standard_error"]
+    assert table.loc[7, "change_high"] - table.loc[7, "change_low"] < 1.3 * (
+        quiet.loc[7, "change_high"] - quiet.loc[7, "change_low"]
+    )
 
 
 def test_a_batch_effect_of_several_runs_does_not_hide_itself():
@@ -333,3 +339,129 @@ def test_medians_carry_their_sampling_error_where_the_table_has_it():
     values = measurements(None, markers, None)
     width = np.log(110 / 90) / (2 * stats.norm.ppf(0.975))
     assert values["variance"].tolist() == pytest.approx([width**2] * 2)
+
+
+def curves_table(ic50s, subject="P", role="patient"):
+    """Rows of curves.tsv of day and absolute IC50, or its bound: "<" the lowest or ">" the highest dose."""
+    rows = []
+    for number, (day, found) in enumerate(ic50s):
+        bound = found if isinstance(found, str) else ""
+        rows.append(
+            {"subject": subject, "role": role, "day": day, "drug": "d", "dose_unit": "ng/ml",
+             "plate": number, "call": "censored" if bound else "determined", "bound": bound,
+             "bound_dose": {"": np.nan, "<": 1.0, ">": 1000.0}[bound],
+             "absolute_ic50": np.nan if bound else found, "log10_absolute_ic50_se": 0.02,
+             "relative_ic50": np.nan, "log10_relative_ic50_se": np.nan}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+STEADY = [(-28, 100.0), (-14, 105.0), (-1, 98.0)]
+
+
+@pytest.mark.parametrize(
+    ("before", "later", "verdict", "end"),
+    [
+        (STEADY, "<", "decrease", "change_low"),
+        (STEADY, ">", "increase", "change_high"),
+        # A baseline day below the lowest dose: the mean is lower still, so a rise is at least as large,
+        # and what looks like a fall need not be one.
+        ([*STEADY[:2], (-1, "<")], 100.0, "increase", "change_high"),
+        ([(-28, 5.0), (-14, 5.2), (-1, "<")], 0.001, "no_change", "change_high"),
+    ],
+)
+def test_bounds_on_either_side_take_part(before, later, verdict, end):
+    table = changes(measurements(None, None, curves_table([*before, (7, later)])), None, 0.95)
+    if before == STEADY:
+        assert table["verdict"].tolist() == [verdict]
+    else:
+        # two exact baseline days are a weak yardstick: the sides are what counts here
+        assert table["verdict"].tolist() in ([verdict], ["no_change"])
+    assert table[end].isna().all()
+    other = {"change_low": "change_high", "change_high": "change_low"}[end]
+    assert table[other].notna().all()
+
+
+def test_a_claim_is_answered_from_an_ic50_below_the_lowest_dose():
+    from immunotrace.claims import judge_claims
+
+    days = [7, 21, 42, 70]
+    control = curves_table([(d, 4.0 + d % 3 / 10) for d in [-28, -14, -1, *days]], "C", "control")
+    own = curves_table([*STEADY, (7, "<"), (21, "<"), (42, 101.0), (70, 99.0)])
+    table = changes(measurements(None, None, pd.concat([own, control])), "C", 0.95)
+    claim = {"claim": "X", "kind": "change", "measurement": "absolute_ic50", "course": "transient",
+             "direction": "decrease", "window": [1, 30], "return_window": [31, 90],
+             "minimal_change": 0.2}  # fmt: skip
+    opposite = claim | {"claim": "Y", "direction": "increase", "course": "any"}
+    none = {key: claim[key] for key in claim if key not in ("direction", "return_window")}
+    none |= {"claim": "Z", "course": "none"}
+    found = judge_claims([claim, opposite, none], table, [], "P").set_index("claim")
+    assert found["verdict"].tolist() == ["supported", "contradicted", "contradicted"]
+    assert "to below 1 ng/ml" in found.loc["X", "sentence"]
+    assert found.loc["X", "return_day"] == 42
+
+
+def test_two_plates_of_a_day_one_of_them_censored_keep_the_baseline():
+    curves = curves_table([*STEADY, (7, 50.0), (7, ">"), (21, 100.0)])
+    ratios = pd.DataFrame([contrast(7, 0.5, 0.45, 0.55), contrast(21, 1.0, 0.9, 1.1)])
+    table = changes(measurements(None, None, curves), None, 0.95, ratios).set_index("day")
+    # The reference curve's IC50 is 100 on both days; the day's mean is above that of 50 and 1000.
+    assert table["baseline"].tolist() == pytest.approx([100, 100])
+    assert table.loc[7, "value"] == pytest.approx(np.sqrt(50 * 1000))
+    assert table["bound"].tolist() == [">", ""]
+    # One below and one above what was tested say nothing together.
+    both = changes(
+        measurements(None, None, curves_table([*STEADY, (7, "<"), (7, ">")])), None, 0.95
+    )
+    assert both["bound"].tolist() == ["<>"]
+    assert both["verdict"].tolist() == ["no_change"]
+    assert both[["change_low", "change_high"]].isna().all(axis=None)
+
+
+def test_the_value_and_its_change_tell_the_same():
+    # One of 50 cells on each day: nothing changed, and both numbers say so.
+    values = measurements(populations_table([1] * 9, parent=50), None, None)
+    table = changes(values, None, 0.95)
+    assert table["value"].to_numpy() == pytest.approx(table["baseline"])
+    assert table["value"].to_numpy() == pytest.approx(100 * 1.5 / 51)
+
+
+def test_the_controls_change_in_percent_is_of_its_own_baseline():
+    patient = populations_table([6000, 6000, 6000, 3000, 6000])
+    control = populations_table([2000, 2000, 2000, 1000, 2000], "C", "control")
+    table = changes(measurements(pd.concat([patient, control]), None, None), "C", 0.95)
+    row = table.query("subject == 'P' and day == 7").iloc[0]
+    # half an event on both sides: 0.01 of a percent of thousands of cells
+    assert row["control_change_percent"] == pytest.approx(-50, abs=0.05)
+
+
+def test_enough_baseline_days_of_the_patient_stand_alone():
+    # The patient varies twice as much as the control. With eight baseline days of his own the intervals
+    # hold their level (within 3 standard errors of 300 series); pooled with the control's they would not.
+    rng = np.random.default_rng(4)
+    days = [-70, -60, -50, -40, -30, -20, -10, -1, 7, 21, 42, 70]
+    parts = []
+    for n in range(300):
+        for subject, role, sd in (("P", "patient", 0.2), ("C", "control", 0.1)):
+            noise = rng.normal(0, sd, len(days))
+            table = pd.DataFrame({"day": days, "transformed": noise, "value": np.exp(noise)})
+            parts.append(
+                table.assign(
+                    subject=subject, role=role, measurement="median_all", population=f"p{n}",
+                    marker="", panel="T", drug="", scale="log", variance=0.0, bound="", unit="",
+                )
+            )  # fmt: skip
+    table = changes(pd.concat(parts), "C", 0.95).query("subject == 'P'")
+    assert table["variation_from"].eq("8 baseline days").all()
+    assert table["not_known"].eq("").all()
+    covered = (table["change_low"] < 0) & (table["change_high"] > 0)
+    by_series = covered.groupby(table["population"]).mean()
+    error = by_series.std() / np.sqrt(len(by_series))
+    assert by_series.mean() == pytest.approx(0.95, abs=3 * error)
+
+
+def test_parts_of_the_variance_are_never_negative():
+    ratios = pd.DataFrame([contrast(7, 0.25, 0.249, 0.251)])
+    values = ic50_values().assign(variance=0.04)
+    table = changes(values, "C", 0.95, ratios).query("subject == 'P'")
+    assert (table["variance_of_baseline"].dropna() >= 0).all()

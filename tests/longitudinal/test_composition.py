@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from immunotrace.longitudinal.composition import standardised
+from immunotrace.longitudinal.measurements import measurements
 
 PARTS = ("CD45RA+", "CD45RA-")
 
@@ -74,3 +75,19 @@ def test_without_the_parts_or_a_baseline_there_is_nothing_to_say():
     assert standardised(populations, markers, ("naive", "memory")).empty
     assert standardised(*tables({7: before})).empty
     assert standardised(None, None).empty
+
+
+def test_a_part_whose_median_has_no_logarithm_is_a_bound():
+    before = ((6000, 4800), (4000, 1600))
+    populations, markers = tables({-7: before, -1: before, 21: before})
+    memory = markers["population"].str.endswith("CD45RA-")
+    markers.loc[memory & (markers["day"] == 21), "median_all"] = -3.0
+    table = standardised(populations, markers).set_index("day")
+    assert table["median_all_adjusted"].notna().all()
+    assert table["median_all_adjusted_bound"].to_dict() == {-7: "", -1: "", 21: "<"}
+    values = measurements(populations, markers, None, table.reset_index())
+    held = values[values["measurement"] == "median_all_adjusted"].set_index("day")
+    assert held["bound"].to_dict() == {-7: "", -1: "", 21: "<"}
+    # and of the part itself, below the smallest that is positive
+    part = values[(values["measurement"] == "median_all") & values["population"].str.endswith("-")]
+    assert part.set_index("day").loc[21, ["value", "bound"]].tolist() == [41.0, "<"]

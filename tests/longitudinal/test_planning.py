@@ -59,3 +59,15 @@ def test_without_a_yardstick_nothing_is_planned():
     alone = populations(np.random.default_rng(3), 1).query("subject == 'P'")
     unknown = alone.assign(reference_change_low=np.nan)
     assert detectable_changes(unknown, "P", 0.95).empty
+
+
+def test_a_design_that_shows_no_usual_variation_has_no_number():
+    # Three baseline days and no control: with one of them nothing would show how much a day varies.
+    counts = pd.DataFrame(
+        {"subject": "P", "role": "patient", "day": DAYS, "population": "p", "panel": "T",
+         "count": [760, 800, 700, 500, 480, 640, 750, 720, 740], "parent_count": 2000}
+    )  # fmt: skip
+    alone = changes(measurements(counts, None, None), None, 0.95)
+    found = detectable_changes(alone, "P", 0.95).set_index("design")
+    assert np.isnan(found.loc["one baseline day", "smallest_decrease_percent"])
+    assert np.isfinite(found.loc["as it is", "smallest_decrease_percent"])

@@ -57,7 +57,7 @@ def test_without_a_sample_after_the_nadir_temporary_is_not_known(finished):
     assert not {"ingest_batch", "quantify_batch"} & {job.split()[0] for job in run.jobs}
     table = run.table("claims").set_index("claim")
     assert table.loc[["C1", "C2", "C3", "C4"], "verdict"].eq("inconclusive").all()
-    assert table.loc["C4", "sentence"].count("no sample was taken on days 61 to 365") == 1
+    assert table.loc["C4", "sentence"].count("no later value is there on days 61 to 365") == 1
     assert table["return_day"].isna().all()
     assert table.loc["C5", "verdict"] == "supported"  # which says nothing of a return
 

@@ -59,9 +59,7 @@ def test_claims_say_what_their_tables_say(abstract):
         if claim == "C4":
             measured = measured[measured["population"].str.endswith("/switched memory")]
         value = measured["value"].item() / measured["baseline"].item() - 1
-        # Half an event is added before the logit: of some 150 events at the nadir that is 0.3 % of
-        # the 40 % that remain, 0.14 points.
-        assert row["effect"] == pytest.approx(100 * value, abs=0.2 if claim == "C4" else 1e-6)
+        assert row["effect"] == pytest.approx(100 * value, abs=1e-6)
 
 
 def test_one_curve_never_reaches_half_and_says_so(abstract):

@@ -19,9 +19,15 @@ def tube(day, percent):
     }  # fmt: skip
 
 
+def plate(ic50):
+    return {"subject": "P", "day": -1, "absolute_ic50": ic50, "relative_ic50": 30.0,
+            "without_variation": {}, "reaches_half_inhibition": ic50 is not None}  # fmt: skip
+
+
 @pytest.fixture
 def scored(tmp_path):
-    truth = {"acquisitions": {"a": tube(-1, 50.0), "b": tube(7, 25.0)}, "plates": {}}
+    plates = {name: plate(ic50) for name, ic50 in [("p", 40.0), ("q", 40.0), ("r", None)]}
+    truth = {"acquisitions": {"a": tube(-1, 50.0), "b": tube(7, 25.0)}, "plates": plates}
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     course = {"sign_of_effects": 0, "clinical_course": "failure"}
     (tmp_path / "timeline.json").write_text(json.dumps(course))
@@ -34,13 +40,23 @@ def scored(tmp_path):
         f"percent_of_parent\tP\t{CD4}\t\t7\tlogit\t\t-0.9\t-1.2\t-0.6\n"
     )
     (tmp_path / "claims.tsv").write_text(
-        "claim\tverdict\tevidence\nC1\tsupported\tchanges.tsv: x\nC6\tsupported\ttimeline: y\n"
+        "claim\tverdict\tmeasurement\tmarker\n"
+        "C1\tsupported\tpercent_positive\tCCR4\nC6\tsupported\t\t\n"
+        "mine\tsupported\tmedian_all\tIgM\nC2\tsupported\tmedian_all\tIgM\n"
+    )
+    (tmp_path / "curves.tsv").write_text(
+        "plate\tsubject\tday\tdrug\tabsolute_ic50\tabsolute_ic50_low\tabsolute_ic50_high\t"
+        "relative_ic50\tbound\tbound_dose\n"
+        # above the highest dose, though the truth is 40; not determined; and 90 where there is none
+        "p\tP\t-1\td\t\t\t\t\t>\t250\nq\tP\t-1\td\t\t\t\t38\t\t\n"
+        "r\tP\t7\td\t90\t80\t99\t\t\t\n"
     )
     return score([tmp_path / "truth.json"], tmp_path / "timeline.json", tmp_path)
 
 
 def test_values_changes_and_verdicts(scored):
-    first, second, change, wrong, right = scored
+    first, second = scored[:2]
+    change, wrong, right, *others = scored[-5:]
     assert (first["difference"], first["covered"]) == (1, True)
     assert (second["difference"], second["covered"]) == (5, False)
     assert second["relative_difference_percent"] == pytest.approx(20)
@@ -49,6 +65,17 @@ def test_values_changes_and_verdicts(scored):
     assert change["covered"]
     assert (wrong["truth"], wrong["covered"]) == ("not_supported or inconclusive", False)
     assert right["covered"]
+    # A user's claim has no answer in the truth, whatever its name.
+    assert [row["covered"] for row in others] == [None, None]
+
+
+def test_curves_that_are_wrongly_censored_or_determined_count(scored):
+    absolute = [row for row in scored if row["kind"] == "absolute_ic50"]
+    assert [row["covered"] for row in absolute] == [False, None, False]
+    ic50 = next(row for row in summary(scored) if row["what"].startswith("absolute IC50"))
+    assert (ic50["missed"], ic50["intervals"], ic50["covered_percent"]) == (2, 2, 0)
+    relative = next(row for row in summary(scored) if row["what"].startswith("relative IC50"))
+    assert (relative["values"], relative["missed"]) == (1, 2)
 
 
 def test_summary_and_page(scored, tmp_path):
