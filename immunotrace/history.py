@@ -28,7 +28,10 @@ _PICTURE_WIDTH = 760  # pixels of a kept figure, enough for half the width of a 
 _PICTURE_STATES = 2  # the present record and the one that it is compared with
 
 # What every record has.
-_PARTS = set("inputs timeline settings software commit numbers verdicts figures".split())
+_PARTS = {
+    *("inputs", "timeline", "settings", "software"),
+    *("commit", "numbers", "verdicts", "figures"),
+}
 
 # Measurements of a table, each with the unit and the columns of its interval where it has one.
 _MEASURED = {
