@@ -27,6 +27,12 @@ _DIGITS = 6  # of a number in a record: what another machine's rounding may chan
 _PICTURE_WIDTH = 760  # pixels of a kept figure, enough for half the width of a page
 _PICTURE_STATES = 2  # the present record and the one that it is compared with
 
+# What every record has.
+_PARTS = {
+    *("inputs", "timeline", "settings", "software"),
+    *("commit", "numbers", "verdicts", "figures"),
+}
+
 # Measurements of a table, each with the unit and the columns of its interval where it has one.
 _MEASURED = {
     "populations": {"percent_of_parent": "%"},
@@ -229,7 +235,7 @@ def _changed_values(old: dict, new: dict) -> list[dict]:
 
 
 def _key(number: dict) -> tuple:
-    return tuple(number[k] for k in ("measurement", "name", "population", "marker"))
+    return tuple(number[k] for k in ("measurement", "name", "population", "marker", "unit"))
 
 
 def _number_differences(old: list[dict], new: list[dict]) -> list[dict]:
@@ -394,6 +400,10 @@ def _read_record(path: Path) -> dict:
     if not isinstance(record, dict) or record.get("form") != FORM:
         raise InputError(
             f"{path}: no record of this version; expected form {FORM!r}. Move it away and run again."
+        )
+    if missing := _PARTS - record.keys():
+        raise InputError(
+            f"{path}: a damaged record of a run, without {', '.join(sorted(missing))}. Delete it and run again."
         )
     return record
 

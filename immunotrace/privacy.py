@@ -20,7 +20,7 @@ _WORDS = set(
         "overflow ovrflw over out range sat saturated masked excluded empty error nan inf max min none",
     )
 )
-_TECHNICAL = re.compile(r"[a-z]{0,2}[0-9]*|[0-9]+e[0-9]+")
+_TECHNICAL = re.compile(r"[a-z]|[a-z]{0,2}[0-9]+|[0-9]+e[0-9]+")
 _LONGEST = 40
 
 
@@ -32,7 +32,7 @@ def told(text: str) -> str:
     """
     words = re.findall(r"[^\W_]+", text.lower())
     known = all(w.rstrip("0123456789") in _WORDS or _TECHNICAL.fullmatch(w) for w in words)
-    if known and len(text) <= _LONGEST and not re.search(r"[0-9]{6}", text) and not _has_date(text):
+    if known and len(text) <= _LONGEST and not re.search(r"[0-9]{6}", text) and not dates(text):
         return repr(text)
     return f"(text of {len(text)} character{'' if len(text) == 1 else 's'})"
 
@@ -66,6 +66,10 @@ def names_of(
     for row in rows:
         if "fcs" in row:
             names[row["fcs"]] = f"acquisition {row['acquisition']}"
+        if "spillover" in row:
+            names[row["spillover"]] = f"spillover of {row['acquisition']}"
+        for part in row.get("gate_overrides", []):
+            names[part["gates"]] = f"moved gate of {row['acquisition']}"
         if "file" in row:
             others = f"{names[row['file']]}, " if row["file"] in names else ""
             names[row["file"]] = f"{others}plate {row['plate']}"
@@ -117,10 +121,11 @@ def looks_identifying(code: str, of_subject: bool = True) -> str | None:
 
     `of_subject`: whether the code stands for a person; others may hold words.
     """
-    if _has_date(code):
+    if dates(code):
         return "a date"
-    if re.search(r"[0-9]{6,}", code) or re.search(
-        r"(?i)(?<![a-z])(mrn|nhs|pid|ssn)(?![a-z])", code
+    if re.search(
+        r"(?i)[0-9]{6,}|[0-9]{3}[-._ ][0-9]{2,3}[-._ ][0-9]{4}|(?<![a-z])(mrn|nhs|pid|ssn)(?![a-z])",
+        code,
     ):
         return "a hospital number"
     words = re.findall(r"[A-Z]?[^\W\d_][a-zß-ÿ]+|[^\W\d_]{4,}", code) if of_subject else []
@@ -128,23 +133,43 @@ def looks_identifying(code: str, of_subject: bool = True) -> str | None:
     return "a name" if names else None
 
 
-def _has_date(code: str) -> bool:
-    """Whether a code holds a day of a year from 1900 to 2099, in any usual order of its parts."""
-    for part in re.findall(r"(?<![0-9])[0-9]{8}(?![0-9])", code):
-        orders = ((0, 4, 6), (4, 2, 0), (4, 0, 2))
-        if any(_is_day(part[y : y + 4], part[m : m + 2], part[d : d + 2]) for y, m, d in orders):
-            return True
-    for part in re.findall(r"(?<![0-9])[0-9]{6}(?![0-9])", code):
-        if _is_day("20" + part[4:], part[2:4], part[:2]) or _is_day(
-            "20" + part[:2], part[2:4], part[4:]
-        ):
-            return True
-    for a, b, c in re.findall(r"(?<![0-9])([0-9]{1,4})[-._]([0-9]{1,2})[-._]([0-9]{1,4})", code):
-        year_first = len(a) == 4 and _is_day(a, b, c)
+_MONTHS = (
+    "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
+    "oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
+)
+_ORDER = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)(?:[0-9]{8}|[0-9]{6})(?!\.?[0-9])")  # no decimals
+_PARTED = re.compile(r"(?<![0-9])([0-9]{1,4})([-._/])([0-9]{1,2})\2([0-9]{4}|[0-9]{1,2})(?![0-9])")
+_NAMED = re.compile(
+    rf"(?<![0-9])([0-9]{{1,2}})[-._/ ]?({_MONTHS})[-._/ ]?([0-9]{{4}}|[0-9]{{2}})(?![0-9])"
+)
+
+
+def dates(text: str) -> set[str]:
+    """The days of years from 1900 to 2099 in a text, in any usual writing, as they are written there.
+
+    In lower case; years of two digits only between separators, beside a month's name or in six digits.
+    """
+    text = text.lower()
+    found = set()
+    for part in _DIGITS.findall(text):
+        if len(part) == 8:
+            orders = ((part[:4], part[4:6], part[6:]), (part[4:], part[2:4], part[:2]),
+                      (part[4:], part[:2], part[2:4]))  # fmt: skip
+        else:
+            orders = ((part[4:], part[2:4], part[:2]), (part[:2], part[2:4], part[4:]))
+        if any(_is_day(*order) for order in orders):
+            found.add(part)
+    for match in _PARTED.finditer(text):
+        a, _, b, c = match.groups()
         year_last = len(c) in (2, 4) and len(a) < 3 and (_is_day(c, b, a) or _is_day(c, a, b))
-        if year_first or year_last:
-            return True
-    return False
+        if year_last or (len(a) == 4 and _is_day(a, b, c)):
+            found.add(match[0])
+    for match in _NAMED.finditer(text):
+        day, month, year = match.groups()
+        if _is_day(year, str(_ORDER.index(month[:3]) + 1), day):
+            found.add(match[0])
+    return found
 
 
 def _is_day(year: str, month: str, day: str) -> bool:

@@ -8,7 +8,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from immunotrace.cytometry.fcs_text import read_data_set
 from immunotrace.errors import InputError
@@ -174,7 +174,8 @@ def describe_case(
     `inputs` has kind (acquisition, moved gate, spillover, plate, plate map, gates, timeline), name, size
     in bytes and SHA-256 of each file, and what its row in the sheet says; `instruments` what the FCS
     files' $CYT may tell, None for those that tell nothing; `timeline` the timeline's rows;
-    `environments` those of the rules that the case has. Settings and panels name files without their folders.
+    `environments` those of the rules that the case has. No file's name is in it: a workspace, a plate map or a
+    sheet may be called after a person.
     """
     subjects = {row["subject"]: row["role"] for row in [*acquisitions, *plates]}
     return {
@@ -185,14 +186,14 @@ def describe_case(
         "control": settings["case"].get("control"),
         "subjects": [{"subject": s, "role": r} for s, r in sorted(subjects.items())],
         "panels": {
-            name: {**panel, "gates": _without_folder(panel["gates"], "file")}
+            name: {**panel, "gates": _without(panel["gates"], "file")}
             for name, panel in panels.items()
         },
         "has_cytometry": bool(acquisitions),
         "has_plates": bool(plates),
         "has_timeline": "timeline" in settings,
         "has_claims": has_claims,
-        "settings": _without_folder(settings, *_FILE_SETTINGS),
+        "settings": _without(settings, *_FILE_SETTINGS),
         "timeline": _timeline(settings["timeline"]) if "timeline" in settings else [],
         "inputs": _inputs(settings, panels, acquisitions, plates),
         "instruments": _instruments(acquisitions),
@@ -203,7 +204,9 @@ def describe_case(
 def _inputs(
     settings: dict, panels: dict, acquisitions: list[dict], plates: list[dict]
 ) -> list[dict]:
-    maps = {row["map_file"]: PurePath(row["map_file"]).name for row in plates}
+    maps: dict[str, str] = {}  # a map goes by the first plate that has it
+    for row in plates:
+        maps.setdefault(row["map_file"], row["plate"])
     return [
         *(_input("acquisition", r["acquisition"], r["fcs"], r, _ACQUISITION) for r in acquisitions),
         *(
@@ -217,7 +220,7 @@ def _inputs(
             if "spillover" in row
         ),
         *(_input("plate", row["plate"], row["file"], row, _PLATE) for row in plates),
-        *(_input("plate map", name, path) for path, name in sorted(maps.items())),
+        *(_input("plate map", name, path) for path, name in maps.items()),
         *(_input("gates", name, panel["gates"]["file"]) for name, panel in sorted(panels.items())),
         *([_input("timeline", "timeline", settings["timeline"])] if "timeline" in settings else []),
     ]  # fmt: skip
@@ -247,6 +250,5 @@ def _timeline(path: str) -> list[dict]:
     return json.loads(read_tsv(path).to_json(orient="records", double_precision=15))
 
 
-def _without_folder(settings: dict, *keys: str) -> dict:
-    """The settings with the name alone of each file that `keys` name."""
-    return settings | {key: PurePath(settings[key]).name for key in keys if key in settings}
+def _without(settings: dict, *keys: str) -> dict:
+    return {key: value for key, value in settings.items() if key not in keys}

@@ -154,6 +154,11 @@ def closing_lines(results: str | Path) -> list[str]:
         for row in _rows(results / "tables/cytometry_qc.tsv")
         if row["verdict"] == "fail"
     ]
+    failed += [
+        f"plate {row['plate']}"
+        for row in _rows(results / "tables/plate_qc.tsv")
+        if row["used"] == "false"
+    ]
     more = f" and {len(failed) - _LISTED} more" if len(failed) > _LISTED else ""
     lines.append(f"Left out after quality control: {', '.join(failed[:_LISTED]) or 'none'}{more}.")
     for row in _rows(results / "tables/claims.tsv"):

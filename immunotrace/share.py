@@ -1,8 +1,8 @@
 """One archive of what may be shown to others: report, figures, tables, configuration; no raw file, no log.
 
-Before it is written the pack is checked twice: only files of known kinds are in it, and no word of
-the raw files that is not allowed to leave them (`immunotrace.privacy`). The PDFs are of one draw with
-the HTML and SVG, whose texts are searched in their place.
+Before it is written the pack is checked twice: only files of known kinds are in it, and no word and
+no date of the raw files that is not allowed to leave them. The PDFs are of one draw with the HTML and
+SVG, whose texts are searched in their place.
 """
 
 import html
@@ -12,10 +12,14 @@ import re
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 from immunotrace.cytometry.fcs_text import read_data_set
 from immunotrace.errors import InputError
 from immunotrace.plates.workbook import read_workbook
+from immunotrace.privacy import dates
 
 PACKED = ("tables", "figures", "report/chapters", "report/software", "crate")
 PACKED_FILES = (
@@ -40,7 +44,7 @@ def pack_results(
 ) -> None:
     """Write the pack of a results folder as a ZIP file; the same files give the same bytes.
 
-    `raw` are the FCS files and plate exports, `program` the folder with this program's texts, whose
+    `raw` are the FCS files, plate exports and FlowJo workspaces, `program` the folder with this program's texts, whose
     words tell nothing of a person. Raises InputError for a file of another kind, and for a word of a raw file
     in the pack (it names the file of the pack and where the word is from, not the word).
     """
@@ -55,7 +59,8 @@ def pack_results(
         )
     case = json.loads((results / "report/case.json").read_text(encoding="utf-8"))
     known = words_of([json.dumps(case, ensure_ascii=False), *_program_texts(Path(program))])
-    found = leaks(files, {str(path): private_words(path) - known for path in raw})
+    pages = results.glob("cytometry/*/pages/*.svg")  # what the supplement is made of
+    found = leaks([*files, *pages], {str(path): private_words(path) - known for path in raw})
     if found:
         raise InputError(
             "not packed: words of raw files are in it. "
@@ -95,7 +100,7 @@ def private_words(path: str | Path) -> set[str]:
     """The words of a raw file, and of its path, that are not for others.
 
     Of an FCS file the values of all keywords but those of its structure, channels and instrument; of a
-    plate export every text.
+    FlowJo workspace those that it has copied, and the names of its samples; of a plate export every text.
     """
     path = Path(path)
     texts = [os.path.relpath(path)]
@@ -105,6 +110,8 @@ def private_words(path: str | Path) -> set[str]:
             size = os.fstat(file.fileno()).st_size
             keywords = read_data_set(file, str(path), size, None).keywords
             texts += [v for k, v in keywords.items() if not _ALLOWED_KEYWORD.fullmatch(k)]
+        elif path.suffix == ".wsp":
+            texts += _workspace_texts(file)
         elif start[:2] == b"PK":
             texts += [line for lines in read_workbook(path).values() for line in lines]
         else:
@@ -112,10 +119,25 @@ def private_words(path: str | Path) -> set[str]:
     return words_of(texts)
 
 
+def _workspace_texts(file: BinaryIO) -> list[str]:
+    """What a workspace tells of its samples; gates and populations are published."""
+    file.seek(0)
+    texts = []
+    for _, element in ElementTree.iterparse(file):
+        tag = element.tag.rpartition("}")[2]
+        if tag == "Keyword" and not _ALLOWED_KEYWORD.fullmatch(element.get("name", "")):
+            texts.append(element.get("value", ""))
+        elif tag in ("DataSet", "SampleNode"):
+            uri = element.get("uri", "").removeprefix("file:")
+            texts += [unquote(uri), element.get("name", "")]
+    return texts
+
+
 def words_of(texts: Iterable[str]) -> set[str]:
-    """Words of four letters or more and numbers of six digits or more, in lower case."""
+    """Words of four letters or more, numbers of six digits or more, and dates, in lower case."""
     words: set[str] = set()
     for text in texts:
+        words |= dates(text)
         words |= set(re.findall(r"[^\W\d_]{4,}|(?<![0-9.])[0-9]{6,}(?![0-9.])", text.lower()))
     return words
 

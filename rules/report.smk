@@ -219,7 +219,8 @@ rule pack_results:
         report=["results/report/report.html", "results/report/report.pdf"],
         crate="results/ro-crate-metadata.json",
         raw=[row["fcs"] for row in CASE.acquisitions]
-        + [row["file"] for row in CASE.plates],
+        + [row["file"] for row in CASE.plates]
+        + [file for file in gate_files(CASE.acquisitions) if file.endswith(".wsp")],
     output:
         "results/share.zip",
     log:
@@ -231,6 +232,7 @@ rule pack_results:
         runtime=minutes,
     params:
         rows=[*CASE.acquisitions, *CASE.plates],
+        panels=panels_of(CASE.acquisitions),
         code=code("scripts/pack_results.py", "envs/cytometry.yaml"),
     script:
         "../scripts/pack_results.py"

@@ -4,7 +4,7 @@ from immunotrace.joblog import job_log
 from immunotrace.outputs import written_aside
 from immunotrace.privacy import names_of
 
-names = names_of(snakemake.params.rows)
+names = names_of(snakemake.params.rows, snakemake.params.panels)
 
 with job_log(snakemake.log[0], names), written_aside(snakemake.output) as aside:
     from pathlib import Path

@@ -82,6 +82,28 @@ def test_words_of_the_sheets_and_of_the_program_are_no_leak(results):
     assert pack(results).is_file()
 
 
+@pytest.mark.parametrize("name", ["tables/wells.tsv", "cytometry/run1/pages/P01.svg"])
+def test_a_date_of_a_raw_file_stops_it_and_the_pages_of_the_supplement_are_searched(results, name):
+    (results.parent / "raw/p.txt").write_text("P01 born 12-MAR-1970\n", encoding="utf-8")
+    assert pack(results).is_file()
+    path = results / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("<!-- 12-Mar-1970 -->", encoding="utf-8")
+    with pytest.raises(InputError, match=f"{name} holds 1 of raw/p.txt"):
+        pack(results)
+
+
+def test_private_words_of_a_workspace_are_those_of_its_samples(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "w.wsp"
+    path.write_text(
+        '<Workspace><DataSet uri="file:/C:/O%27Qvist.fcs"/><Keywords><Keyword name="$SRC" value="Mirabella"/>'
+        '<Keyword name="$CYT" value="Aurora"/></Keywords><SampleNode name="Holm"><Population name="Naive"/>'
+        "</SampleNode></Workspace>"
+    )
+    assert private_words(path) == {"qvist", "mirabella", "holm"}
+
+
 def test_private_words_of_a_plate(results):
     assert private_words("raw/p.txt") == {"patient", "qvist", "fraction", "00471190"}
     assert words_of(["0.123456 1234567.5 P12 ab"]) == set()

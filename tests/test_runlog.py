@@ -61,6 +61,9 @@ def write_results(folder, verdicts=("pass", "fail")):
     )
     rows = "".join(f"a{n}\t{verdict}\n" for n, verdict in enumerate(verdicts))
     (folder / "tables/cytometry_qc.tsv").write_text(f"acquisition\tverdict\n{rows}")
+    (folder / "tables/plate_qc.tsv").write_text(
+        "plate\tverdict\tused\np1\tfail\ttrue\np2\tfail\tfalse\n"
+    )
     (folder / "tables/claims.tsv").write_text(
         'claim\tverdict\ttitle\nC1\tnot_supported\t"CCR4 ""on"" T cells"\n'
     )
@@ -71,7 +74,7 @@ def test_the_end_says_where_the_report_is_what_was_left_out_and_the_verdicts(tmp
     lines = closing_lines(tmp_path)
     assert lines[0].startswith(f"The report: {tmp_path}/report/report.html")
     assert "2 numbers differ, 1 verdict turned" in lines[1]
-    assert lines[2] == "Left out after quality control: a1."
+    assert lines[2] == "Left out after quality control: a1, plate p2."
     assert lines[3] == '  C1 CCR4 "on" T cells: not supported'
 
 

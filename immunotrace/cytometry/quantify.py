@@ -165,7 +165,7 @@ class GateSource:
             (folder / f"{name}.xml").write_bytes(document)
         elif folder is not None:
             (folder / f"{name}.txt").write_text(
-                f"The gates of {name} are those of a FlowJo workspace, {Path(self.file).name}. Its "
+                f"The gates of {name} are those of its panel's FlowJo workspace. Its "
                 "biexponential scale has no counterpart in Gating-ML 2.0; so they stay there.\n",
                 encoding="utf-8",
             )

@@ -136,7 +136,9 @@ def _lineage(
         ),
         f"{group}_medians": (
             lineage.median_data(markers, changes) if measured else empty,
-            lambda data: lineage.draw_markers(data, timeline, percent=False, interval=None),
+            lambda data: lineage.draw_markers(
+                data, timeline, percent=False, interval="95 % order-statistic"
+            ),
             "no marker was measured",
         ),
         f"{group}_densities": (

@@ -66,7 +66,7 @@ def positive_data(
 
 
 def median_data(markers: pd.DataFrame, changes: pd.DataFrame | None) -> pd.DataFrame:
-    """Median intensity of all cells of the highest populations measured; it has no interval."""
+    """Median intensity of all cells of the highest populations measured, with its interval."""
     nested = _nested(markers["population"].unique())
     rows = markers[~markers["population"].isin(nested) & markers["median_all"].notna()]
     rows = _renamed(rows, "median_all", total="count")
@@ -118,7 +118,7 @@ def draw_markers(
     timeline: pd.DataFrame | None,
     *,
     percent: bool,
-    interval: str | None,
+    interval: str,
 ) -> Figure:
     """Marker by marker (rows) in each population (columns), patient and control."""
     populations, markers = list(data["population"].unique()), list(data["marker"].unique())
@@ -139,7 +139,7 @@ def draw_markers(
     what = (
         "percent positive of the cells of the population"
         if percent
-        else ("median fluorescence of all cells of the population (compensated, arbitrary units)")
+        else ("median fluorescence of all cells of the population (arbitrary units)")
     )
     return _draw_courses(data, timeline, cells, title, label, what, interval)
 
@@ -244,10 +244,10 @@ def _draw_courses(data, timeline, cells, title, label, what, interval) -> Figure
     changed = data["verdict"].isin(["decrease", "increase"]).any()
     left = style.LANE_LEFT if lanes else 0.55
     # Medians have longer numbers on their axes than percentages.
-    gap = 0.42 if interval else 0.5
+    gap = 0.42
     width = style.panel_width(columns, left, 0.15, gap)
     note = f"Points: {what}. "
-    note += f"Bars: {interval} interval, where longer than the symbol. " if interval else ""
+    note += f"Bars: {interval} interval, where longer than the symbol. "
     note += f"n = {span(data['n'])} cells a point"
     note += ", one blood draw of one person each. " if over_time else ". "
     if over_time and width < 1.4:

@@ -80,11 +80,7 @@ def miflowcyt(case: dict, populations: pd.DataFrame, checks: pd.DataFrame) -> pd
             _row("Analysis", "Compensation", compensation),
             _row("Analysis", "Transformation", "none of the data: gates say their own scales (Gating-ML); numbers are of linear values"),
             _row("Analysis", "Gates and percent inside", f"{gates}, with counts: populations.tsv"),
-            _row(
-                "Analysis",
-                "Boundaries of gates",
-                "results/cytometry/*/gates (Gating-ML 2.0), pictures in the supplement",
-            ),
+            _row("Analysis", "Boundaries of gates", _boundaries(case)),
         ]
     )  # fmt: skip
 
@@ -98,6 +94,19 @@ _REAGENTS = {
     "Maker": "maker",
     "Catalogue number": "catalogue",
 }
+
+
+def _boundaries(case: dict) -> str:
+    kept = {
+        "flowjo" if panel["gates"]["source"] == "flowjo" else "gatingml": name
+        for name, panel in case["panels"].items()
+    }
+    places = {
+        "gatingml": "results/cytometry/*/gates (Gating-ML 2.0)",
+        "flowjo": "the FlowJo workspace of the panel, whose SHA-256 is below",
+    }
+    given = [text for kind, text in places.items() if kind in kept]
+    return f"{wording.listed(given)}; pictures in the supplement"
 
 
 def _list_mode(case: dict, number: int) -> tuple[str | None, str]:

@@ -92,10 +92,10 @@ def changed_series(chapter: Chapter, measurement: str) -> pd.DataFrame:
 
     Of markers only the highest populations measured. Columns: population (its shortest clear name),
     marker, verdict, days (as words), day and value of the extreme, baseline, reference_low,
-    reference_high.
+    reference_high, control (a sentence on days on which the control moved as well, or nothing).
     """
     columns = ["population", "marker", "verdict", "days", "day", "value", "baseline"]
-    columns += ["reference_low", "reference_high"]
+    columns += ["reference_low", "reference_high", "control"]
     rows = _judged(chapter, measurement)
     names = wording.short_names(rows["population"]) if len(rows) else {}
     seen = rows[rows["verdict"].isin(["decrease", "increase"])] if len(rows) else rows
@@ -104,8 +104,15 @@ def changed_series(chapter: Chapter, measurement: str) -> pd.DataFrame:
     for _, part in seen.groupby(keys, dropna=False, sort=False) if len(seen) else ():
         extreme = part.loc[part["change"].abs().idxmax()]
         days = wording.days(part["day"])
-        out.append({**extreme, "population": names[extreme["population"]], "days": days})
+        told = {"population": names[extreme["population"]], "days": days}
+        out.append({**extreme, **told, "control": control_text(part)})
     return pd.DataFrame(out, columns=columns)
+
+
+def control_text(rows: pd.DataFrame) -> str:
+    """On which days of changed values the control moved the same way, as a sentence to add; or nothing."""
+    moved = rows.loc[rows["control_moved"] == rows["verdict"], "day"]
+    return f" The control moved the same way on {wording.days(moved)}." if len(moved) else ""
 
 
 def _judged(chapter: Chapter, measurement: str) -> pd.DataFrame:
@@ -125,14 +132,28 @@ def change_text(chapter: Chapter, measurement: str, unit: str) -> list[str]:
     if not chapter.over_time:
         return []
     rows = _judged(chapter, measurement)
-    if rows.empty or rows["verdict"].isin(["no_yardstick", "no_baseline"]).all():
-        return ["No change is judged: nothing shows how much the values usually vary."]
+    if rows.empty:
+        return ["No change is judged: the patient has no value after baseline."]
+    keys = ["population", "marker"]
+    known = rows[~rows["verdict"].isin(["no_yardstick", "no_baseline"])]
+    if known.empty:
+        missing = set(rows["verdict"]) == {"no_baseline"}
+        return [
+            "No change is judged: "
+            + ("there is no day of baseline." if missing else "nothing shows how much the values usually vary.")
+        ]  # fmt: skip
+    judged = known.groupby(keys, dropna=False).ngroups
+    unjudged = rows.groupby(keys, dropna=False).ngroups - judged
+    tail = [
+        f"{wording.sentence(wording.things(unjudged, 'series', 'series'))} could not be judged."
+    ]
+    tail = tail if unjudged else []
     series = changed_series(chapter, measurement)
-    judged = rows.groupby(["population", "marker"], dropna=False).ngroups
     if series.empty:
         return [
             f"None of {wording.things(judged, 'series', 'series')} of the patient went beyond its "
-            "reference change."
+            "reference change.",
+            *tail,
         ]
     lines = [
         (
@@ -142,11 +163,12 @@ def change_text(chapter: Chapter, measurement: str, unit: str) -> list[str]:
         )
         + f" {'below' if row.verdict == 'decrease' else 'above'} its reference band on {row.days}: "
         f"{wording.number(row.value)}{unit} on {wording.day(row.day)}, baseline "
-        f"{wording.number(row.baseline)}{unit}."
+        f"{wording.number(row.baseline)}{unit}.{row.control}"
         for row in series.itertuples()
     ]
     rest = len(lines) - _MOST_LINES
-    return lines[:_MOST_LINES] + ([f"{rest} more, in the table of changes."] if rest > 0 else [])
+    more = [f"{rest} more, in the table of changes."] if rest > 0 else []
+    return [*lines[:_MOST_LINES], *more, *tail]
 
 
 def changes_table(chapter: Chapter) -> pd.DataFrame:

@@ -1,18 +1,16 @@
 """The methods as text, written from the configuration, so that they cannot disagree with it."""
 
-from pathlib import PurePath
-
 from immunotrace.baseline import ENOUGH_DAYS, LAST_DAY
 from immunotrace.cytometry.events import ENOUGH
 from immunotrace.report import wording
 
 _GATES = {
     "template": (
-        "gates were placed on each acquisition by the template {file} (on "
+        "gates were placed on each acquisition by the panel's template (on "
         f"{wording.count(ENOUGH)} of a population's events where it has more) and written out as Gating-ML 2.0"
     ),
-    "gatingml": "gates were taken as they stand in the Gating-ML 2.0 document {file}",
-    "flowjo": "gates were taken as they stand in the FlowJo workspace {file}",
+    "gatingml": "gates were taken as they stand in the panel's Gating-ML 2.0 document",
+    "flowjo": "gates were taken as they stand in the panel's FlowJo workspace",
 }
 _COMPENSATION = {
     "fcs": "compensated with the spillover matrix stored in each FCS file",
@@ -42,8 +40,8 @@ _FAILED_PLATES = {
 }
 
 
-def references(case: dict) -> list[str]:
-    """The sources of the methods that were used."""
+def references(case: dict, days: int) -> list[str]:
+    """The sources of the methods that were used; `days` is the number of days with samples."""
     settings = case["settings"]
     found = ["Mölder et al. 2021, F1000Research 10:33: Snakemake."]
     if case["has_cytometry"]:
@@ -69,6 +67,7 @@ def references(case: dict) -> list[str]:
             ),
             *(["Maecker and Trotter 2006, Cytometry A 69:1037: FMO controls."] if fmo else []),
             "Wilson 1927, J Am Stat Assoc 22:209: the interval of a fraction.",
+            "Conover 1999, Practical Nonparametric Statistics: the interval of a median.",
             "Darrah et al. 2007, Nat Med 13:843: integrated MFI.",
         ]  # fmt: skip
     if case["has_plates"]:
@@ -93,11 +92,15 @@ def references(case: dict) -> list[str]:
                 else []
             ),
         ]  # fmt: skip
-    found += [
-        "Fraser and Harris 1989, Crit Rev Clin Lab Sci 27:409: reference change value.",
-        "Fokkema et al. 2006, Clin Chem 52:1602: the same on the log scale.",
-        "Satterthwaite 1946, Biometrics 2:110: degrees of freedom of a sum of variances.",
-    ]
+    found += (
+        []
+        if days < 2
+        else [
+            "Fraser and Harris 1989, Crit Rev Clin Lab Sci 27:409: reference change value.",
+            "Fokkema et al. 2006, Clin Chem 52:1602: the same on the log scale.",
+            "Satterthwaite 1946, Biometrics 2:110: degrees of freedom of a sum of variances.",
+        ]
+    )
     if case["simulated"]:
         found.append(
             "Taddio et al. 2015, World J Gastroenterol 21:4379: the case on whose abstract the simulation is modelled."
@@ -132,7 +135,7 @@ def cytometry(case: dict) -> list[str]:
         if number
     ]
     for name, panel in case["panels"].items():
-        gates = _GATES[panel["gates"]["source"]].format(file=PurePath(panel["gates"]["file"]).name)
+        gates = _GATES[panel["gates"]["source"]]
         compensation = _COMPENSATION[panel.get("compensation", "fcs")]
         texts.append(f"Panel {name} ({panel['title']}): events were {compensation}; {gates}.")
     by_rule: dict[str, list[str]] = {}
@@ -155,9 +158,9 @@ def cytometry(case: dict) -> list[str]:
             texts.append(f"The threshold of {wording.listed(by_rule[rule])} {text}.")
     texts.append(
         "Fractions have Wilson 95 % intervals. Medians are of linear intensities, of all cells "
-        "and of the positive ones; of an even number of cells the median is "
+        "and of the positive ones, with 95 % intervals between two order statistics; of an even number of cells the median is "
         + ("the lower of" if settings["median"] == "lower" else "the mean of")
-        + " the middle two, and its interval lies between order statistics. The tables also give the "
+        + " the middle two. The tables also give the "
         "geometric mean of the values above 0, the robust SD (half of what lies between the 15.87 % and "
         "84.13 % quantiles), the integrated MFI (percent positive times their median) and the median less "
         "that of the FMO control. Populations with fewer than "
@@ -176,7 +179,7 @@ def gate_origins(populations) -> str:
     counts = populations["gate_origin"].value_counts()
     parts = [f"{wording.count(counts[k])} {text}" for k, text in words.items() if k in counts]
     files = wording.things(populations["acquisition"].nunique(), "acquisition")
-    return f"Of the {wording.things(len(populations), 'gate')} of {files}, {wording.listed(parts)}."
+    return f"{wording.sentence(wording.things(len(populations), 'gate'))} of {files}: {wording.listed(parts)}."
 
 
 def dose_response(case: dict) -> list[str]:
@@ -226,26 +229,49 @@ def change(case: dict, days: int) -> list[str]:
         return ["All samples are of one day, so no change was judged."]
     level = wording.percent(case["settings"]["longitudinal"]["level"])
     settings, control = case["settings"]["longitudinal"], case["control"]
+    cytometry, plates = case["has_cytometry"], case["has_plates"]
+    repeated = len(baseline_days(case)) > 1
     if control:
         source = (
-            f"the patient's own baseline days and all days of the control {control}, pooled as if both varied "
-            f"alike (from {ENOUGH_DAYS} baseline days on, the patient's alone). A day on which the control itself "
-            "moved, beyond what all baseline days or its own other days explain, is left out of that and named: a "
-            "change that the patient shows on such days alone, the same way, supports no claim, and such days show no "
-            "return"
+            ("the patient's own baseline days and " if repeated else "")
+            + f"all days of the control {control}"
+            + (
+                ", pooled as if both varied alike (from "
+                f"{ENOUGH_DAYS} baseline days on, the patient's alone)"
+                if repeated
+                else ""
+            )
+            + ". A day on which the control itself moved, beyond what all baseline days or its own other days "
+            "explain, is left out of that and named: a change that the patient shows on such days alone, the "
+            "same way, supports no claim, and such days show no return"
         )
-    else:
+    elif repeated:
         source = (
             "the patient's own baseline days alone, for there is no control subject: what the run of a day "
             "adds is not known"
         )
+    else:
+        source = "neither repeated baseline days nor a control, of which there are none"
+    scales = [
+        *(["fractions on the logit scale and medians on the log scale"] if cytometry else []),
+        *(["IC50s on the log scale"] if plates else []),
+    ]
+    errors = [
+        *(["counting error of fractions", "sampling error of medians where it is known"] if cytometry else []),
+        *(["fitting error of IC50s"] if plates else []),
+    ]  # fmt: skip
     texts = [
-        f"Each day after day {LAST_DAY} is compared with the mean of the days up to it, fractions on the logit "
-        "scale, intensities and IC50 on the log scale. An IC50 is compared by the ratio of its curve to the curve "
-        "through all baseline wells, with the profile interval of that ratio. The yardstick is a reference change "
-        "value: the change that variation explains. It joins the counting error of fractions (the fitting error of "
-        f"IC50s, the sampling error of medians where it is known) with the variation from day to day, from {source}. "
-        f"Intervals of a day are at {level} (Student's t); the reference change holds at {level} for all days of a "
+        f"Each day after day {LAST_DAY} is compared with the mean of the days up to it, {wording.listed(scales)}. "
+        + (
+            "An IC50 is compared by the ratio of its curve to the curve "
+            "through all baseline wells, with the profile interval of that ratio. "
+            if plates
+            else ""
+        )
+        + "The yardstick is a reference change value: the change that variation explains. It joins the "
+        f"{wording.listed(errors)} with the variation from day to day, from {source}. "
+        + ("" if control or repeated or settings.get("variation") else "So no change is judged. ")
+        + f"Intervals of a day are at {level} (Student's t); the reference change holds at {level} for all days of a "
         "series together (Bonferroni). One series is judged at a time; across series no correction is made."
     ]
     literature = settings.get("variation", {})
@@ -258,12 +284,12 @@ def change(case: dict, days: int) -> list[str]:
             )
             + "."
         )
-    if case.get("panels"):
+    if cytometry:
         texts.append(
             "Composition is not expression: where a population was measured in its parts "
             f"{wording.listed(settings.get('mix', []))}, markers are also standardised to the mix of these parts at "
-            "baseline (direct standardisation). The parts are told apart without the markers in question: naive cells "
-            "by CD45RA and CCR7 would hold CCR7 constant by definition."
+            "baseline (direct standardisation). The parts must be told apart without the markers in question: naive "
+            "cells by CD45RA and CCR7 would hold CCR7 constant by definition."
         )
     if case["has_claims"]:
         texts.append(
@@ -272,11 +298,27 @@ def change(case: dict, days: int) -> list[str]:
             "reference change and at least of that size; contradicted where the other direction was; "
             "not supported where every day's interval excludes it; else inconclusive. A transient change must also "
             "be shown to have returned: by one-sided intervals nearer to baseline than to the extreme, and so on every "
-            "later day, less the control's change too. A claim about expression must hold with the baseline's mix of cells as well: where only the mix "
-            "changed it is not supported, and other disagreement is inconclusive. A clinical claim, of no benefit and need of rescue, is answered from the scores up to the first "
-            "rescue."
+            "later day, less the control's change too."
+            + (
+                " A claim about expression must hold with the baseline's mix of cells as well, where that can be "
+                "known: where only the mix changed it is not supported, and other disagreement is inconclusive."
+                if cytometry
+                else ""
+            )
+            + (
+                " A clinical claim, of no benefit and need of rescue, is answered from the scores up to the first "
+                "rescue."
+                if case["has_timeline"]
+                else ""
+            )
         )
     return texts
+
+
+def baseline_days(case: dict) -> list[int]:
+    """The patient's days with samples up to the first infusion."""
+    days = {e["day"] for e in case["inputs"] if e.get("subject") == case["patient"]}
+    return sorted(day for day in days if day <= LAST_DAY)
 
 
 def settings_rows(settings: dict, prefix: str = "") -> list[tuple[str, str]]:

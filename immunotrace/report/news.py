@@ -44,7 +44,9 @@ def summary(news: dict) -> str:
         (len(news["figures"]), "figure differs", "figures differ"),
     ]
     told = [wording.things(number, one, many) for number, one, many in counts if number]
-    return wording.sentence(wording.listed(told)) + "."
+    return (
+        wording.sentence(wording.listed(told) or "nothing but the order of entries differs") + "."
+    )
 
 
 def turned(verdict: dict) -> str:
@@ -57,10 +59,14 @@ def turned(verdict: dict) -> str:
 def input_rows(news: dict) -> pd.DataFrame:
     """Columns change, kind, name, about (the row in the sheet, or what of it changed), bytes, sha256."""
     rows = []
+    removed = {(e["kind"], e["sha256"]): e["name"] for e in news["inputs"]["removed"]}
     for change in ("added", "removed"):
         for entry in news["inputs"][change]:
-            about = "; ".join(f"{k} {v}" for k, v in entry.items() if k not in _NEVER_SHOWN)
-            rows.append({"change": change, "about": about} | entry)
+            about = [f"{k} {v}" for k, v in entry.items() if k not in _NEVER_SHOWN]
+            same = removed.get((entry["kind"], entry["sha256"]))
+            if change == "added" and same is not None:
+                about.append(f"the content of {same}, which is removed")
+            rows.append({"change": change, "about": "; ".join(about)} | entry)
     for entry in news["inputs"]["changed"]:
         old, new = entry["old"], entry["new"]
         about = [f"{k} was {old[k]}, is {new[k]}" for k in new if k not in _NEVER_SHOWN]

@@ -71,12 +71,19 @@ def acquisition_rows(
             | {
                 "sha256": entry["sha256"][:_SHORT],
                 "verdict": verdicts.get(entry["name"]),
-                "gates": f"{entry['batch']}/gates/{entry['name']}.xml" if numbers else None,
+                "gates": _gates(case, entry) if numbers else None,
                 "thresholds": f"thresholds/{entry['subject']}/{entry['panel']}.tsv",
                 "rows": numbers,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _gates(case: dict, entry: dict) -> str:
+    """Where the gates of an acquisition are; those of a workspace have no form outside it."""
+    if case["panels"][entry["panel"]]["gates"]["source"] == "flowjo":
+        return f"FlowJo workspace of panel {entry['panel']}"
+    return f"{entry['batch']}/gates/{entry['name']}.xml"
 
 
 def plate_rows(case: dict, checks: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:

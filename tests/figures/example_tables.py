@@ -763,6 +763,18 @@ def _example(kind: str, texts: bool) -> tuple[dict[str, pd.DataFrame], dict]:
                 "batch": f"run{i}",
             }
             for i, day in zip(range(1, 10), [*DAYS] * 9, strict=False)
+        ]
+        + [
+            {
+                "kind": "plate",
+                "bytes": 1400,
+                "sha256": f"{500 - day:064x}",
+                "name": f"MSC01 day {day}",
+                "subject": "MSC01",
+                "day": day,
+                "drug": "methylprednisolone",
+            }
+            for day in (DAYS if "curves" in tables else ())
         ],
         "instruments": [TRICKY if texts else "LSRFortessa X20"],
         "environments": sorted(SOFTWARE["environments"]),

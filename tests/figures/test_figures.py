@@ -185,7 +185,7 @@ def test_medians_below_zero_are_seen():
     tables, _ = example("one_day")
     markers = tables["markers"].assign(median_all=-50.0)
     figure = lineage.draw_markers(
-        lineage.median_data(markers, None), None, percent=False, interval=None
+        lineage.median_data(markers, None), None, percent=False, interval="95 %"
     )
     panels = [axis for axis in figure.axes if axis.lines]
     assert panels

@@ -11,7 +11,8 @@ import pytest
 from runs import copy_repository, snakemake
 
 NAME, BORN, NUMBER = ("Mirabella", "Qvistgaard"), "19700312", "H4711908"
-PLANTED = [*NAME, BORN, "12-MAR-1970", NUMBER]
+PLANTED = [*NAME, BORN, "12-MAR-1970", "12.3.70", NUMBER]
+WORKSPACE, PLATE_MAP = f"{NAME[1]}_{BORN}.wsp", f"{NAME[1]} map.tsv"
 FOLDER = f"raw/{NAME[1]}, {NAME[0]} {NUMBER}"
 FILES = ("423_Donor_Lung_032.fcs", "423_Donor_Liver_022.fcs")
 
@@ -28,7 +29,7 @@ panels:
     title: T cells
     lineage: T
     compensation: none
-    gates: {source: flowjo, file: "FOLDER/workspace.wsp"}
+    gates: {source: flowjo, file: "FOLDER/WORKSPACE"}
     markers:
       CD4: {channel: FJComp-355 820_60-A, threshold: none}
       CCR7: {channel: FJComp-640 780_60-A, threshold: valley}
@@ -43,7 +44,7 @@ def planted_fcs(source, target):
         "$SRC": person, "$OP": NAME[1], "$PROJ": f"study of {NAME[0]}", "$CELLS": f"PBMC {NUMBER}",
         "$DATE": "12-MAR-1970", "$FIL": f"{NAME[1]} {BORN}.fcs", "$COM": f"<b>{person}</b>",
         "PATIENT ID": NUMBER, "SAMPLE ID": person, "EXPERIMENT NAME": f"=1+1 {person} \u05e9\u05dc\u05d5\u05dd",
-        "TUBE NAME": "", person: "",
+        "TUBE NAME": f"{NAME[1]} 12.3.70", "$SMNO": NUMBER, "$P9S": person, person: "",
     }  # fmt: skip
     flowio.FlowData(str(source)).write_fcs(str(target), metadata=keywords)
 
@@ -63,7 +64,8 @@ def planted(repository, reference, tmp_path_factory):
         planted_fcs(source / "fcs" / name, raw / new)
         workspace = workspace.replace(name, new)
         sheet.append(f"P01_{day}\tP01\tpatient\t{day}\tT\tfull\trun\t{FOLDER}/{new}\t{new}")
-    (raw / "workspace.wsp").write_text(workspace, encoding="utf-8")
+    keyword = f'<Keywords><Keyword name="PATIENT ID" value="{NAME[1]} {NUMBER}"/>'
+    (raw / WORKSPACE).write_text(workspace.replace("<Keywords>", keyword), encoding="utf-8")
     heading = "\t".join(["", *map(str, range(1, 13))])
     rows = [
         "\t".join([row, *(str(900 + 37 * column + index) for column in range(12))])
@@ -71,13 +73,15 @@ def planted(repository, reference, tmp_path_factory):
     ]
     grid = "\n".join([heading, *rows])
     (raw / "plate.txt").write_text(f"Patient {NAME[1]} {NAME[0]} born {BORN} {NUMBER}\n{grid}\n")
-    shutil.copy(clone / "resources/case/plate_map.tsv", case)
+    shutil.copy(clone / "resources/case/plate_map.tsv", case / FOLDER / PLATE_MAP)
     (case / "acquisitions.tsv").write_text("\n".join(sheet) + "\n")
     (case / "plates.tsv").write_text(
         "plate\tsubject\trole\tday\tdrug\tdose_unit\treadout\tformat\tfile\tmap\n"
-        f"P01_0\tP01\tpatient\t0\tsteroid\tng/ml\tcpm\tplain_grid\t{FOLDER}/plate.txt\tplate_map.tsv\n"
+        f"P01_0\tP01\tpatient\t0\tsteroid\tng/ml\tcpm\tplain_grid\t{FOLDER}/plate.txt\t{FOLDER}/{PLATE_MAP}\n"
     )
-    (case / "panels.yaml").write_text(PANELS.replace("FOLDER", FOLDER))
+    (case / "panels.yaml").write_text(
+        PANELS.replace("FOLDER", FOLDER).replace("WORKSPACE", WORKSPACE)
+    )
     (case / "config.yaml").write_text(CONFIG)
     run = snakemake(
         case, "results/share.zip", "results/report/report.html", snakefile=clone / "Snakefile"

@@ -127,6 +127,33 @@ def test_changed_and_removed_files_and_entries():
     ]
 
 
+def test_numbers_in_another_unit_are_not_compared():
+    old, new = record(), record()
+    new["numbers"][1] |= {"unit": "nM", "value": 99.0}
+    found = what_is_new(new, [old])["numbers"]
+    assert [(n["old"], n["new"], n["beyond"]) for n in found] == [
+        (None, 99.0, None),
+        (27.0, None, None),
+    ]
+
+
+def test_a_renamed_file_is_known_by_its_content():
+    old, new = record(), record()
+    new["inputs"][1] = new["inputs"][1] | {"name": "P_later"}
+    rows = words.input_rows(what_is_new(new, [old])).set_index("change")
+    assert rows.loc["added", "about"].endswith("; the content of P_day7, which is removed")
+    assert "content" not in rows.loc["removed", "about"]
+
+
+def test_another_order_is_told_as_no_more_than_that():
+    old, new = record(), record()
+    new["timeline"] = old["timeline"] + [{"subject": "P", "day": 3, "kind": "score", "name": "s"}]
+    old["timeline"] = new["timeline"][::-1]
+    found = what_is_new(new, [old])
+    assert words.is_empty(found)
+    assert words.summary(found) == "Nothing but the order of entries differs."
+
+
 def test_a_comparison_is_with_the_last_record_that_differs():
     a, b = record((-1,)), record((-1, 7))
     assert what_is_new(b, [b, a, b])["compared_with"] == 2
@@ -180,6 +207,10 @@ def test_a_file_that_is_no_record_is_named(tmp_path):
         read_history(tmp_path)
     (tmp_path / "0001.json").write_text('{"form": "other"}')
     with pytest.raises(InputError, match="expected form"):
+        read_history(tmp_path)
+    damaged = {key: value for key, value in record().items() if key not in ("numbers", "figures")}
+    (tmp_path / "0001.json").write_text(json.dumps(damaged))
+    with pytest.raises(InputError, match=r"0001\.json: a damaged .* without figures, numbers"):
         read_history(tmp_path)
 
 

@@ -10,6 +10,7 @@ import time
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import pandas as pd
 import pytest
 from example_report import chapters_of, run_in_process
 from example_tables import TRICKY, write_example
@@ -291,3 +292,88 @@ def test_gates_that_were_moved_by_hand_are_named(small_figure, monkeypatch, tmp_
     assert "placed on the data and 1 moved by hand" in shown
     assert "Gates that were moved by hand." in shown
     assert "Channels with 1 % or more of a file's events at an end" in shown
+
+
+def chapter_of(name, kind, folder, small_figure, patch, change):
+    """The text of a chapter of an example whose tables and case were changed."""
+    write_example(folder, kind)
+    figures = folder / "results" / "figures"
+    figures.mkdir()
+    for group in FIGURES.values():
+        for figure in group:
+            for path in small_figure.parent.iterdir():
+                shutil.copy(path, figures / f"{figure}{path.suffix}")
+    described = folder / "results" / "report" / "case.json"
+    case = json.loads(described.read_text(encoding="utf-8"))
+    tables = {p.stem: read_tsv(p) for p in (folder / "results" / "tables").glob("*.tsv")}
+    change(case, tables)
+    described.write_text(json.dumps(case), encoding="utf-8")
+    for table, frame in tables.items():
+        write_tsv(frame, folder / "results" / "tables" / f"{table}.tsv")
+    chapter = run_in_process(name, folder, patch)
+    shown = [
+        output["data"][blocks.MIME]
+        for cell in json.loads(chapter.read_text(encoding="utf-8"))["cells"]
+        for output in cell.get("outputs", [])
+    ]
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def test_the_summary_claims_no_more_than_the_design_has(small_figure, monkeypatch, tmp_path):
+    def one_baseline_day_and_no_curve(case, tables):
+        case["timeline"] = [row for row in case["timeline"] if row["kind"] != "drug"]
+        case["inputs"] = [entry for entry in case["inputs"] if entry["day"] != -14]
+        tables["curves"] = tables["curves"].iloc[:0]
+
+    told = chapter_of(
+        "summary", "no_control", tmp_path, small_figure, monkeypatch, one_baseline_day_and_no_curve
+    )
+    assert "One person was followed, without randomisation." in told
+    assert "other drugs" not in told
+    assert "without two baseline days, nothing here shows what variation is usual" in told
+    assert "with methylprednisolone; no curves fitted." in told
+    assert "No plates" not in told
+
+
+def test_with_several_drugs_each_ic50_is_told_of_its_own(small_figure, monkeypatch, tmp_path):
+    def two_drugs(case, tables):
+        rows = tables["changes"]
+        ic50 = rows["measurement"].str.endswith("_ic50") & (rows["subject"] == case["patient"])
+        rows.loc[ic50, ["verdict", "drug", "bound"]] = ["increase", "steroid", ""]
+        other = rows[ic50].assign(drug="tacrolimus", unit="nM", value=1234.0, bound=">")
+        tables["changes"] = pd.concat([rows, other])
+        tables["changes"]["control_moved"] = "increase"
+
+    told = chapter_of("steroid_sensitivity", "full", tmp_path, small_figure, monkeypatch, two_drugs)
+    assert "Absolute IC50 of steroid above" in told
+    assert (
+        "Absolute IC50 of tacrolimus above its reference band on days 21, 70 and 150: more than 1,234 nM"
+        in told
+    )
+    assert "The control moved the same way on days 21, 70 and 150." in told
+
+
+def test_the_course_is_that_of_the_patient(small_figure, monkeypatch, tmp_path):
+    def a_control_that_was_treated(case, tables):
+        rescue = {"kind": "rescue", "name": "of the control", "day": 9, "end_day": None}
+        case["timeline"].append(case["timeline"][0] | rescue | {"subject": "HC01"})
+
+    told = chapter_of(
+        "timeline", "full", tmp_path, small_figure, monkeypatch, a_control_that_was_treated
+    )
+    assert "of the control (day 9)" not in told
+    assert '"label": "Subject"' in told
+
+
+def test_changes_that_the_control_shared_or_that_cannot_be_judged_are_told(
+    small_figure, monkeypatch, tmp_path
+):
+    def part_unjudged(case, tables):
+        rows = tables["changes"]
+        rows["control_moved"] = rows["verdict"].where(rows["verdict"] == "decrease")
+        rows.loc[rows["population"].fillna("").str.endswith("CD8"), "verdict"] = "no_yardstick"
+
+    told = chapter_of("t_cells", "full", tmp_path, small_figure, monkeypatch, part_unjudged)
+    assert "The control moved the same way on day 21." in told
+    assert "3 series could not be judged." in told
+    assert "it has no interval" not in told

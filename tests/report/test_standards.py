@@ -75,14 +75,47 @@ def test_no_setting_changes_without_a_word_in_the_methods(path, part):
 
 def test_references_are_those_of_what_was_used():
     case = configured({})
-    plain = " ".join(methods.references(case))
+    plain = " ".join(methods.references(case, DAYS))
     assert "bisquare" not in plain
     assert "FMO controls" in plain
     case["settings"]["dose_response"]["robust"] = True
-    assert "bisquare" in " ".join(methods.references(case))
-    assert "IC50" not in " ".join(methods.references(example("one_day")[1]))
-    assert "FCS 3.1" not in " ".join(methods.references(example("plates_only")[1]))
-    assert "Taddio" not in " ".join(methods.references(example("no_control")[1]))
+    assert "bisquare" in " ".join(methods.references(case, DAYS))
+    one_day = " ".join(methods.references(example("one_day")[1], 1))
+    assert "IC50" not in one_day
+    assert "reference change" not in one_day
+    assert "FCS 3.1" not in " ".join(methods.references(example("plates_only")[1], DAYS))
+    assert "Taddio" not in " ".join(methods.references(example("no_control")[1], DAYS))
+
+
+def test_methods_of_change_speak_of_what_the_design_has():
+    full = " ".join(methods.change(example("full")[1], DAYS))
+    assert "own baseline days and all days of the control HC01" in full
+    assert "medians on the log scale and IC50s on the log scale" in full
+    alone = example("no_control")[1]
+    assert "the patient's own baseline days alone" in " ".join(methods.change(alone, DAYS))
+    alone["inputs"] = [entry for entry in alone["inputs"] if entry["day"] != -14]
+    one = " ".join(methods.change(alone, DAYS))
+    assert "of which there are none. So no change is judged." in one
+    alone["settings"]["longitudinal"]["variation"] = {"median_all": {"cv": 0.1, "source": "Doe"}}
+    assert "no change is judged" not in " ".join(methods.change(alone, DAYS))
+    plates = " ".join(methods.change(example("plates_only")[1], DAYS))
+    for absent in ("fractions", "medians", "Composition", "expression", "clinical"):
+        assert absent not in plates, absent
+
+
+def test_gates_of_a_workspace_are_said_to_be_there():
+    tables, case = example("full")
+    rows = checklists.miflowcyt(case, tables["populations"], tables["cytometry_qc"])
+    assert "Gating-ML" in rows.set_index("item").loc["Boundaries of gates", "text"]
+    traced = (case, tables["cytometry_qc"], tables["populations"], tables["markers"])
+    assert origins.acquisition_rows(*traced)["gates"].iloc[0] == "run1/gates/MSC01_run1_T.xml"
+    for panel in case["panels"].values():
+        panel["gates"] = {"source": "flowjo"}
+    rows = checklists.miflowcyt(case, tables["populations"], tables["cytometry_qc"])
+    told = rows.set_index("item").loc["Boundaries of gates", "text"]
+    assert told.startswith("the FlowJo workspace of the panel")
+    assert "Gating-ML" not in told
+    assert origins.acquisition_rows(*traced)["gates"].iloc[0] == "FlowJo workspace of panel T"
 
 
 def status(rows, item):
