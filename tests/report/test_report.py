@@ -337,7 +337,7 @@ def test_the_summary_claims_no_more_than_the_design_has(small_figure, monkeypatc
 
 def test_with_several_drugs_each_ic50_is_told_of_its_own(small_figure, monkeypatch, tmp_path):
     def two_drugs(case, tables):
-        rows = tables["changes"]
+        rows = tables["changes"].astype({"bound": object})
         ic50 = rows["measurement"].str.endswith("_ic50") & (rows["subject"] == case["patient"])
         rows.loc[ic50, ["verdict", "drug", "bound"]] = ["increase", "steroid", ""]
         other = rows[ic50].assign(drug="tacrolimus", unit="nM", value=1234.0, bound=">")
