@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import flowkit as fk
 import numpy as np
 
 from simulation.fcs import write_fcs
@@ -47,15 +46,17 @@ def write_file(path: Path, count: int, seed: int = 2015) -> None:
     write_fcs(path, np.concatenate(parts), [(name, "") for name in CHANNELS], keywords, 262_144)
 
 
-def strategy() -> fk.GatingStrategy:
-    """24 populations: polygons, an ellipse, ranges, rectangles, quadrants and booleans."""
+def strategy():
+    """24 populations: polygons, an ellipse, ranges, rectangles, quadrants and booleans; FlowKit's."""
+    import flowkit as fk
+
     made = fk.GatingStrategy()
     made.add_transform("logicle", fk.transforms.LogicleTransform(262_144, 0.5, 4.5, 0))
 
-    def dye(name: str, low: float | None = None, high: float | None = None) -> fk.Dimension:
+    def dye(name: str, low: float | None = None, high: float | None = None) -> "fk.Dimension":
         return fk.Dimension(name, "FCS", "logicle", range_min=low, range_max=high)
 
-    def scatter(*names: str) -> list[fk.Dimension]:
+    def scatter(*names: str) -> list["fk.Dimension"]:
         return [fk.Dimension(name) for name in names]
 
     cut = 0.53  # about 1,000 on the linear scale
