@@ -83,7 +83,6 @@ _MIN_SIGNAL_SHIFT = 0.1
 _MIN_RATE_FOLD = 1.5
 _COFACTOR = 150.0
 _PILE = 10
-_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -178,33 +177,38 @@ def margin_events(
     than 1 % of its events beyond that has a $PnR that does not describe it: not possible there. At
     the low end of fluorescence, piles of ten or more equal lowest values are counted and kept.
     """
-    events = fcs.events
-    high, low = np.zeros(len(events), bool), np.zeros(len(events), bool)
-    rows = []
-    for i, name in enumerate(fcs.channels):
-        if _is_time(name) or not len(events):
-            continue
-        values = events[:, i]
-        bottom, top = _ends(fcs, i)
-        beyond = values > top * (1 + 1e-6) + 1.5
-        row = {"channel": name, "marker": fcs.labels[i], "range_low": bottom, "range_high": top}
-        rows.append(row)
-        if top <= bottom or beyond.mean() > 0.01:
-            notes.append(f"margin of {name} not possible: $PnR does not describe its values")
-            continue
-        at_top = values >= top
-        high |= at_top
-        if _is_scatter(name):
-            at_bottom = values <= bottom
-            low |= at_bottom
-        else:
-            at_bottom = values == np.nanmin(values)
-            if at_bottom.sum() < _PILE:
-                at_bottom[:] = False
-        for end, at_end in (("low", at_bottom), ("high", at_top)):
-            row[f"at_{end}"] = int(at_end.sum())
-            row[f"percent_at_{end}"] = 100.0 * float(at_end.mean())
+    high, low = np.zeros(len(fcs.events), bool), np.zeros(len(fcs.events), bool)
+    rows = [
+        _margin_of_channel(fcs, i, high, low, notes)
+        for i, name in enumerate(fcs.channels)
+        if len(fcs.events) and not _is_time(name)
+    ]
     return high, low, rows
+
+
+def _margin_of_channel(
+    fcs: FcsFile, index: int, high: np.ndarray, low: np.ndarray, notes: list[str]
+) -> dict[str, Any]:
+    """The row of a channel, whose events at the ends are added to `high` and `low`."""
+    name, values = fcs.channels[index], fcs.events[:, index]
+    bottom, top = _ends(fcs, index)
+    row = {"channel": name, "marker": fcs.labels[index], "range_low": bottom, "range_high": top}
+    if top <= bottom or (values > top * (1 + 1e-6) + 1.5).mean() > 0.01:
+        notes.append(f"margin of {name} not possible: $PnR does not describe its values")
+        return row
+    at_top = values >= top
+    high |= at_top
+    if _is_scatter(name):
+        at_bottom = values <= bottom
+        low |= at_bottom
+    else:
+        at_bottom = values == np.nanmin(values)
+        if at_bottom.sum() < _PILE:
+            at_bottom[:] = False
+    for end, at_end in (("low", at_bottom), ("high", at_top)):
+        row[f"at_{end}"] = int(at_end.sum())
+        row[f"percent_at_{end}"] = 100.0 * float(at_end.mean())
+    return row
 
 
 def _margin_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -288,81 +292,65 @@ def time_deviation(
 ) -> tuple[np.ndarray, Flow | None]:
     """Events in windows of time whose flow rate or signal departs from the file's own.
 
-    Usable events in order of time are cut into windows of equal count. A window is bad where the
-    logarithm of its rate, or the level of a channel, lies `z` robust standard deviations (1.4826
+    The usable events, in the file's order, are cut into windows of equal count. A window is bad where
+    the logarithm of its rate, or the level of a channel, lies `z` robust standard deviations (1.4826
     MAD) or more from the median window and deviates by a factor of 1.5 (rate) or a tenth (signal).
     The level is that of asinh(value / 150): its median for scatter, where debris must not count,
     and its mean for fluorescence. The neighbours of a bad window are bad too, for a disturbance does
     not begin at a window's edge. All events acquired within it are meant, usable or not. No Flow
-    where the file gives no data for it. Seconds are those of $TIMESTEP, without it Time's own unit.
+    where the file gives no data for it, nor where Time goes back by more than a window in a file with
+    the fewest. Seconds are those of $TIMESTEP, without it Time's own unit.
     """
     bad = np.zeros(len(usable), bool)
     time_channels = [i for i, name in enumerate(fcs.channels) if _is_time(name)]
     if not time_channels:
         notes.append("flow over time not possible: no Time channel")
         return bad, None
-    time = fcs.events[:, time_channels[0]]
-    order, back = _in_order(time, usable & np.isfinite(time))
-    windows = min(_MAX_WINDOWS, len(order) // _WINDOW_EVENTS)
+    count = int(np.count_nonzero(usable))
+    windows = min(_MAX_WINDOWS, count // _WINDOW_EVENTS)
     if windows < _MIN_WINDOWS:
         notes.append(
             f"flow over time not possible: fewer than {_MIN_WINDOWS * _WINDOW_EVENTS:,} events"
         )
         return bad, None
-    span = time[order[-1]] - time[order[0]]
-    if back > span / 2:
-        notes.append(f"flow over time not possible: Time starts anew, {back:g} s earlier")
-        return bad, None
-    if span <= 0:
+    edges = np.linspace(0, count, windows + 1).astype(int)
+    bounds = [0, *np.flatnonzero(usable)[edges[1:-1]].tolist(), len(usable)]
+    ends, back, means, medians, squares = [], 0.0, [], [], []
+    for begin, end in pairwise(bounds):
+        part = fcs.events[begin:end][usable[begin:end]].astype(float)
+        time = part[:, time_channels[0]]
+        latest = np.maximum.accumulate(np.append(ends[-1:], time))[-len(time) :]
+        back = max(back, float((latest - time).max()))
+        ends = [*ends[:-1], latest[0], latest[-1]]
+        signal = np.arcsinh(part / _COFACTOR)
+        means.append(signal.mean(axis=0))
+        medians.append(np.median(signal, axis=0))
+        squares.append(np.square(signal - means[-1]).sum(axis=0))
+    if ends[-1] <= ends[0]:
         notes.append("flow over time not possible: Time does not advance")
         return bad, None
-    edges = np.linspace(0, len(order), windows + 1).astype(int)
-    ends = time[order[np.append(edges[:-1], edges[-1] - 1)]].astype(float)
+    if back > (ends[-1] - ends[0]) / _MIN_WINDOWS:
+        notes.append(f"flow over time not possible: Time goes back by {back:g} s")
+        return bad, None
+    events = np.diff(edges)
     duration = np.diff(ends)
-    shortest = np.min(duration[duration > 0])
-    rate = np.diff(edges) / np.maximum(duration, shortest)
-    root = np.sqrt(np.diff(edges))
+    rate = events / np.maximum(duration, np.min(duration[duration > 0]))
+    root = np.sqrt(events)
     causes = {"rate": _departs(np.log(rate), z, np.log(_MIN_RATE_FOLD), 1 / root)}
+    middles = np.average(means, axis=0, weights=events)
+    between = (np.square(means - middles) * events[:, None]).sum(axis=0)
+    spread = np.sqrt((between + np.sum(squares, axis=0)) / count)
     levels: dict[str, np.ndarray] = {}
     for i, name in enumerate(fcs.channels):
-        if _is_time(name):
-            continue
-        levels[name], spread = _levels(fcs.events[:, i], order, edges, _is_scatter(name))
-        causes[name] = _departs(levels[name], z, _MIN_SIGNAL_SHIFT, spread / root)
+        if not _is_time(name):
+            levels[name] = np.array(medians if _is_scatter(name) else means)[:, i]
+            causes[name] = _departs(levels[name], z, _MIN_SIGNAL_SHIFT, spread[i] / root)
     deviant = np.any(list(causes.values()), axis=0)
     widened = deviant.copy()
     widened[1:] |= deviant[:-1]
     widened[:-1] |= deviant[1:]
-    for start in range(0, len(time), _AT_ONCE):
-        part = time[start : start + _AT_ONCE]
-        window = np.clip(np.searchsorted(ends[:-1], part, side="right") - 1, 0, windows - 1)
-        bad[start : start + _AT_ONCE] = widened[window] & np.isfinite(part)
-    return bad, Flow(ends, np.diff(edges), rate, levels, causes, widened)
-
-
-def _in_order(time: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, float]:
-    """The numbers of the usable events in order of time, and how far Time goes back at most."""
-    rows = np.arange(len(usable), dtype=np.uint32)[usable]  # half the memory of usual numbers
-    seen = time[rows]
-    back = float((seen[:-1] - seen[1:]).max(initial=0))
-    if back > 0:  # few files are so
-        rows = rows[np.argsort(seen, kind="stable")]
-    return rows, back
-
-
-def _levels(
-    values: np.ndarray, order: np.ndarray, edges: np.ndarray, by_median: bool
-) -> tuple[np.ndarray, float]:
-    """The level of each window on the asinh scale, and the standard deviation over all of them."""
-    levels, means, squares = [], [], []
-    for begin, end in pairwise(edges):
-        part = np.arcsinh(values[order[begin:end]].astype(float) / _COFACTOR)
-        means.append(part.mean())
-        squares.append(np.square(part - means[-1]).sum())
-        levels.append(np.median(part) if by_median else means[-1])
-    counts = np.diff(edges)
-    between = np.square(means - np.average(means, weights=counts)) * counts
-    return np.array(levels), float(np.sqrt((between.sum() + sum(squares)) / counts.sum()))
+    bad[:] = np.repeat(widened, np.diff(bounds))
+    return bad, Flow(np.array(ends), events, rate, levels, causes, widened)
 
 
 def _departs(values: np.ndarray, z: float, least: float, expected) -> np.ndarray:

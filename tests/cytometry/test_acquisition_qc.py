@@ -131,7 +131,7 @@ def test_impossible_checks_are_told_and_no_failure(columns, change):
         "no time": "no Time channel",
         "constant": "Time does not advance",
         "short": "fewer than 5,000 events",
-        "wrapped": "flow over time not possible: Time starts anew",
+        "wrapped": "flow over time not possible: Time goes back by",
         "no scatter": "doublets not possible: no FSC-A and FSC-H",
     }
     assert told[change] in result.row["notes"]
