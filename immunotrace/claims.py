@@ -530,7 +530,12 @@ def _less_control(row: dict) -> float:
 
 
 def _excluded(row: dict, direction: str, minimal_change: float) -> bool:
-    """Whether a day's interval excludes a change of that direction and size."""
+    """Whether a day's interval excludes a change of that direction and size.
+
+    A run that moved the control the other way may hide one.
+    """
+    if row["control_moved"] == _other(direction):
+        return False
     sign = _sign(direction)
     edge = row["change_low"] if sign < 0 else row["change_high"]
     return sign * edge < sign * _to_scale(row, 1 + sign * minimal_change)

@@ -382,6 +382,20 @@ def test_a_stay_in_a_run_that_moved_the_control_is_none():
     assert judge_change(lasting, low).verdict == "inconclusive"
 
 
+def test_a_run_that_may_hide_a_change_excludes_none():
+    claim = {
+        key: value for key, value in CLAIM.items() if key not in ("direction", "return_window")
+    }
+    none = {**claim, "course": "none"}
+    assert judge_change(none, beside_control(series(FLAT), 0.0)).verdict == "supported"
+    lifted = beside_control(series(FLAT), [0, 0.9, 0, 0, 0, 0])
+    assert judge_change(none, lifted).verdict == "inconclusive"
+    assert judge_change(CLAIM, lifted).verdict == "inconclusive"
+    # That the control fell hides no fall.
+    lowered = beside_control(series(FLAT), [0, -0.9, 0, 0, 0, 0])
+    assert judge_change(CLAIM, lowered).verdict == "not_supported"
+
+
 def test_what_does_not_count_is_neither_a_stay_nor_in_the_way_of_a_return():
     # 60 % to 56 % is beyond the reference change here, but less than the 20 % that count.
     rows = series([30, 30, 30, 56, 56, 56], reference=0.1)

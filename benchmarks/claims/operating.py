@@ -67,6 +67,9 @@ SCENARIOS = {
     "abstract, no day after 42": Design(sign=-1, days=DAYS[:6]),
     "abstract, few events": Design(sign=-1, events=FEW),
     "abstract, batch -0.8 on day 21": Design(sign=-1, batch=((21, -0.8),)),
+    "abstract, batch +0.8 on days 7 to 42": Design(
+        sign=-1, batch=tuple((day, 0.8) for day in THREE_RUNS)
+    ),
     "abstract, batch -0.8 on days 70 to 150": Design(
         sign=-1, batch=tuple((day, -0.8) for day in RETURN)
     ),
@@ -74,7 +77,7 @@ SCENARIOS = {
     "abstract, with the bundled case's odd plates": Design(sign=-1, odd_plates=True),
 }
 # Cases of the scenarios that a bar is set for, and of the others.
-MANY, SOME = 500, 200
+MANY, SOME = 500, 100
 BARS = ("null", "batch -0.8 on days 7 to 42", "composition: naive cells fall",
         "composition: naive cells rise", "lasting fall, batch +0.8 on days 70 to 150",
         "abstract")  # fmt: skip
