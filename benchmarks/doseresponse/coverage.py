@@ -8,7 +8,7 @@ deviation of a well is its design's percent of the control, times the expected r
 control) to the power of `--noise`: 0 is noise of one size, 1 is noise in proportion, and 0.75 is what real
 thymidine counts show (tests/plates/test_noise.py). `--weights`: as `dose_response.weights` of the pipeline.
 Without the two options all tables are made: weights that match the noise, then weights that do not, these of the
-designs of three replicates. A design is named by its number, from 0. Prints Markdown, all in percent.
+designs of ten doses in triplicate. A design is named by its number, from 0. Prints Markdown, all in percent.
 "reported": curves whose IC50 the pipeline calls determined; the rest is of these. "profile", "Wald":
 intervals that hold the truth, an open end holding everything beyond it. "F": pairs of reported curves
 with the same truth for which p is below 0.05; "all F": the same of all pairs, reported or not. In brackets: designs that report fewer than half of the
@@ -151,7 +151,7 @@ def main() -> None:
             part = [
                 number
                 for number, design in enumerate(DESIGNS)
-                if pair in MATCHED or design.replicates == 3
+                if pair in MATCHED or (design.doses, design.replicates) == (10, 3)
             ]
             table(*pair, wanted.designs or part, wanted.curves)
 

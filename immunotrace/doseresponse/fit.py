@@ -128,7 +128,7 @@ def fit_wells(
     """Fit curves given by wells (as for `summarise`) with one of two kinds of noise.
 
     `weights`: "constant" for noise of one size; "relative" for noise in proportion to the response,
-    as counts of cells have it: weights 1 / fitted^2 from a fit before, repeated until they settle
+    as counts of cells have it: weights 1 / fitted^2 from a fit before, four times over
     (Carroll & Ruppert 1988, Transformation and Weighting in Regression, chapter 2). Weights are 1
     where the curve is highest, so the residual variance is that of the noise there. Noise does not
     vanish with the response: below a twentieth of the highest it is that of a twentieth.

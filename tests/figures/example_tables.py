@@ -420,6 +420,7 @@ def _plates(subjects, days, rng):
                     blank_percent_of_control=0.1,
                     outlier_wells="A9" if day == 7 and role == "patient" else None,
                     unreadable_wells=None,
+                    used=True,
                     verdict="warn" if day == 42 else "pass",
                     reason="edge effect -16 %" if day == 42 else None,
                 )
