@@ -33,6 +33,7 @@ _FORMATS = {
     ".tsv": "text/tab-separated-values",
     ".json": "application/json",
     ".ipynb": "application/x-ipynb+json",
+    ".xml": "application/xml",
 }
 _TYPES = {bool: "Boolean", int: "Integer", float: "Float"}
 _MAIN = "crate/Snakefile"

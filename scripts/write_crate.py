@@ -22,7 +22,11 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
         case,
         load_software(results, case),
         results,
-        [snakemake.input.case, *snakemake.input.software, *snakemake.input.results],
+        [
+            *(snakemake.input.case, *snakemake.input.software, *snakemake.input.results),
+            *(file for folder in snakemake.input.gates for file in Path(folder).glob("*.xml")),
+            *snakemake.input.thresholds,
+        ],
         {
             path: code / name
             for name, path in zip(snakemake.params.workflow, snakemake.output.workflow, strict=True)
