@@ -304,6 +304,49 @@ def baseline_days(case: dict) -> list[int]:
     return sorted(day for day in days if day <= LAST_DAY)
 
 
+def claim_rows(settings: dict) -> list[dict[str, str]]:
+    """By what each claim is judged; `settings` are those of the run's record, one level of keys.
+
+    Columns claim, about, expected, window, return_window, minimal_change, level.
+    """
+    claims: dict[str, dict] = {}
+    for key, value in settings.items():
+        if key.startswith("claims."):
+            name, _, part = key.removeprefix("claims.").rpartition(".")
+            claims.setdefault(name, {})[part] = value
+    return [
+        {
+            "claim": name,
+            "about": _judged_by(claim),
+            "expected": ", ".join(claim[k] for k in ("direction", "course") if k in claim),
+            **{
+                key: f"{claim[key][0]} to {claim[key][1]}".replace("-", "−") if key in claim else ""
+                for key in ("window", "return_window")
+            },
+            "minimal_change": wording.percent(claim["minimal_change"]) if "minimal_change" in claim else "",
+            "level": (
+                wording.percent(claim.get("level", settings["longitudinal.level"]))
+                if claim["kind"] == "change"
+                else ""
+            ),
+        }
+        for name, claim in claims.items()
+    ]  # fmt: skip
+
+
+def _judged_by(claim: dict) -> str:
+    if claim["kind"] == "composite":
+        return "all of " + wording.listed(claim["claims"])
+    if claim["kind"] == "clinical":
+        return f"{claim['score']}; rescue by day {claim['rescue_within']}"
+    parts = [claim["measurement"].replace("_", " ").replace("ic50", "IC50")]
+    parts += [claim[key] for key in ("marker", "drug", "panel") if key in claim]
+    if "populations" in claim:
+        names = wording.short_names(claim["populations"])
+        parts.append("in " + wording.listed(names.values()))
+    return " ".join(parts)
+
+
 def settings_rows(settings: dict, prefix: str = "") -> list[tuple[str, str]]:
     """The configuration as rows of key and value, nested keys joined by dots."""
     rows = []
