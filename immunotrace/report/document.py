@@ -8,6 +8,8 @@ from pathlib import Path
 from immunotrace.errors import InputError
 from immunotrace.report import markdown
 
+# They turn round what follows them, up to the paragraph's end: no text from a file may do that to ours.
+_DIRECTIONS = {c: f"[U+{c:04X}]" for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _SENTENCES = {"text", "paragraphs", "items", "caption"}
 MIME = "application/vnd.immunotrace.block+json"
 
@@ -20,9 +22,9 @@ def read_document(notebooks: Sequence[str | Path], case: dict) -> dict:
     {"kind": "section", text, id}. Raises InputError for a notebook that has no title or was not run.
     """
     numbers = {"figure": 0, "table": 0}
-    chapters = [_chapter(Path(path), numbers) for path in notebooks]
+    chapters = [_directions_shown(_chapter(Path(path), numbers)) for path in notebooks]
     return {
-        "title": case["title"],
+        "title": _directions_shown(case["title"]),
         "simulated": bool(case["simulated"]),
         "scenario": case.get("scenario"),
         "chapters": chapters,
@@ -71,6 +73,17 @@ def _kept_together(text):
     if isinstance(text, list):
         return [_kept_together(item) for item in text]
     return {key: _kept_together(value) for key, value in text.items()}
+
+
+def _directions_shown(value):
+    """The same with the characters that turn text round written as their code points."""
+    if isinstance(value, str):
+        return value.translate(_DIRECTIONS)
+    if isinstance(value, list):
+        return [_directions_shown(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _directions_shown(item) for key, item in value.items()}
+    return value
 
 
 def _outputs(cell: dict) -> list[dict]:
