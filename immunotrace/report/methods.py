@@ -288,9 +288,12 @@ def change(case: dict, days: int) -> list[str]:
                 if cytometry
                 else ""
             )
+            + " A claim made of others has the weakest of their verdicts."
             + (
-                " A clinical claim, of no benefit and need of rescue, is answered from the scores up to the first "
-                "rescue."
+                " A clinical claim, of no benefit and need of rescue, is supported where the mean score of its window, "
+                "up to the first rescue, fell by less than the smallest change that counts and a rescue came; "
+                "contradicted where it fell by that much and none came; else not supported. No test is made: a "
+                "rating has no interval."
                 if case["has_timeline"]
                 else ""
             )
