@@ -15,7 +15,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import quote
 
-from immunotrace.history import flat
 from immunotrace.provenance import STEPS, Step
 
 _TERMS = "https://w3id.org/ro/terms/workflow-run#"
@@ -33,6 +32,7 @@ _FORMATS = {
     ".tsv": "text/tab-separated-values",
     ".json": "application/json",
     ".ipynb": "application/x-ipynb+json",
+    ".xml": "application/xml",
 }
 _TYPES = {bool: "Boolean", int: "Integer", float: "Float"}
 _MAIN = "crate/Snakefile"
@@ -40,6 +40,7 @@ _MAIN = "crate/Snakefile"
 
 def describe_run(
     case: dict,
+    settings: dict,
     software: dict,
     results: Path,
     files: Iterable[str],
@@ -49,7 +50,8 @@ def describe_run(
 ) -> dict:
     """The crate's metadata as JSON-LD.
 
-    `case` and `software` are what `describe_case` and `load_software` return; `files` what the run made,
+    `case` and `software` are what `describe_case` and `load_software` return; `settings` those of the
+    run's record: configuration, panels and claims; `files` what the run made,
     below `results`; `workflow` the places in `results` of the workflow's own files, with the files;
     `benchmarks` what `read_benchmarks` returns; `year` that of the run.
     """
@@ -57,10 +59,10 @@ def describe_run(
     made = [_file(Path(path), results, Path(path)) for path in sorted(files)]
     sources = [_file(Path(place), results, path) for place, path in sorted(workflow.items())]
     inputs = [_input(entry) for entry in case["inputs"]]
-    parameters = _parameters(case, inputs)
+    parameters = _parameters(case, settings, inputs)
     packages, environments = _environments(software)
     steps, helpers = _steps(case, made, inputs, benchmarks)
-    settings = [entity for entity in parameters if entity["@type"] == "PropertyValue"]
+    values = [entity for entity in parameters if entity["@type"] == "PropertyValue"]
     formal = [entity for entity in parameters if entity["@type"] == "FormalParameter"]
     commit = software["commit"]
     main = next(entity for entity in sources if entity["@id"] == _MAIN)
@@ -84,7 +86,7 @@ def describe_run(
         "name": f"Run of immunotrace: {case['title']}",
         "description": "From raw files to the report.",
         "instrument": {"@id": _MAIN},
-        "object": _ids([*inputs, *settings]),
+        "object": _ids([*inputs, *values]),
         "result": _ids(made),
         **({"agent": {"@id": "#organisation"}} if agent else {}),
     }
@@ -188,7 +190,7 @@ def _slug(text: str) -> str:
     return text.replace(" ", "_")
 
 
-def _parameters(case: dict, inputs: list[dict]) -> list[dict]:
+def _parameters(case: dict, settings: dict, inputs: list[dict]) -> list[dict]:
     """A formal parameter for each kind of input and each setting, and the settings' values."""
     kinds: dict[str, list[dict]] = {}
     for entry, entity in zip(case["inputs"], inputs, strict=True):
@@ -203,7 +205,7 @@ def _parameters(case: dict, inputs: list[dict]) -> list[dict]:
         }
         for kind, entities in kinds.items()
     ]
-    for key, value in flat(case["settings"]).items():
+    for key, value in settings.items():
         plain = value if type(value) in _TYPES else _text(value)
         found += [
             {

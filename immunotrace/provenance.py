@@ -74,7 +74,7 @@ STEPS = (
         "quantify_batch", "cytometry", "quantify_batch.py",
         ("acquisition", *_GATES, "cytometry/*/qc.tsv", "cytometry/*/kept.npz",
          "cytometry/thresholds/*/*.tsv", "cytometry/fmo_medians/*/*.tsv"),
-        ("cytometry/*/populations.tsv", "cytometry/*/markers.tsv", *_BATCH, "cytometry/*/gates"),
+        ("cytometry/*/populations.tsv", "cytometry/*/markers.tsv", *_BATCH, "cytometry/*/gates*"),
     ),
     Step(
         "cytometry_tables", "cytometry", "cytometry_tables.py",

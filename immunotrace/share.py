@@ -1,4 +1,4 @@
-"""One archive of what may be shown to others: report, figures, tables, configuration; no raw file, no log.
+"""One archive of what may be shown to others: report, figures, tables, gates, configuration; no raw file, no log.
 
 Before it is written the pack is checked twice: only files of known kinds are in it, and no word and
 no date of the raw files that is not allowed to leave them. The PDFs are of one draw with the HTML and
@@ -26,9 +26,11 @@ PACKED_FILES = (
     *("report/report.html", "report/report.pdf", "report/case.json", "report/record.json"),
     *("report/code.json", "report/what_is_new.json", "ro-crate-metadata.json"),
 )
+# The gates and thresholds that the report refers to; gates of a FlowJo workspace stay there.
+PACKED_PLACES = ("cytometry/*/gates/*.xml", "cytometry/thresholds/*/*.tsv")
 PACKED_IF_THERE = ("report/supplement.pdf",)
-KINDS = (".html", ".pdf", ".svg", ".png", ".tsv", ".json", ".ipynb", ".smk", "Snakefile")
-_SEARCHED = (".html", ".svg", ".tsv", ".json", ".ipynb")
+KINDS = (".html", ".pdf", ".svg", ".png", ".tsv", ".json", ".ipynb", ".xml", ".smk", "Snakefile")
+_SEARCHED = (".html", ".svg", ".tsv", ".json", ".ipynb", ".xml")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a ZIP file can tell
 
 # Keywords whose values are no person's: structure, channels, spillover and the instrument.
@@ -79,6 +81,7 @@ def pack_results(
 def packed_files(results: Path) -> list[Path]:
     """The files of a results folder that a pack holds, in the order of their names."""
     folders = [path for name in PACKED for path in (results / name).rglob("*") if path.is_file()]
+    folders += [path for pattern in PACKED_PLACES for path in results.glob(pattern)]
     extra = [results / name for name in PACKED_IF_THERE if (results / name).is_file()]
     return sorted([*folders, *(results / name for name in PACKED_FILES), *extra])
 

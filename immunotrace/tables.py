@@ -11,7 +11,7 @@ TEXT_COLUMNS = (
 )
 
 # A cell that starts with one of these is run as a formula by spreadsheet programs.
-_FORMULA_STARTS = ("=", "+", "-", "@")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and full-width
 _PASSED_OVER = " \u00a0\ufeff"  # before a formula
 
 

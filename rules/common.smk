@@ -289,6 +289,7 @@ def chapter_tables(chapters):
     others = {
         "timeline": CASE.timeline,
         "what_is_new": "results/report/what_is_new.json",
+        "record": "results/report/record.json",
     }
     return [
         *published(*sorted(names)).values(),

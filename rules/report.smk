@@ -197,6 +197,8 @@ rule write_crate:
             *SUPPLEMENT,
             *published_results(),
         ],
+        gates=expand("results/cytometry/{batch}/gates", batch=CASE.batches),
+        thresholds=sorted({f for b in CASE.batches for f in placed("thresholds", b)}),
     output:
         metadata="results/ro-crate-metadata.json",
         workflow=[f"results/crate/{name}" for name in WORKFLOW_FILES],

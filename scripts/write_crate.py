@@ -12,7 +12,7 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
     from pathlib import Path
 
     from immunotrace.crate import describe_run, read_benchmarks
-    from immunotrace.report.tables import load_software
+    from immunotrace.report.tables import load_record, load_software
 
     code, results = Path(snakemake.scriptdir).parent, Path(snakemake.output.metadata).parent
     case = json.loads(Path(snakemake.input.case).read_text(encoding="utf-8"))
@@ -20,9 +20,14 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
         shutil.copyfile(code / name, aside(path))
     crate = describe_run(
         case,
+        load_record(results)["settings"],
         load_software(results, case),
         results,
-        [snakemake.input.case, *snakemake.input.software, *snakemake.input.results],
+        [
+            *(snakemake.input.case, *snakemake.input.software, *snakemake.input.results),
+            *(file for folder in snakemake.input.gates for file in Path(folder).glob("*.xml")),
+            *snakemake.input.thresholds,
+        ],
         {
             path: code / name
             for name, path in zip(snakemake.params.workflow, snakemake.output.workflow, strict=True)

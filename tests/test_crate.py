@@ -21,6 +21,11 @@ BENCHMARKS = {"fit_curves": (4.12, 166.1), "ingest_batch/run1": (2.0, 90.0), "in
               "simulate_timeline": (1.0, 50.0), "simulate/run1": (7.0, 60.0), "draw_figures/t_cells": (9.0, 300.0)}  # fmt: skip
 HELD = {name: {"numpy": "2.4.6"} for name in ("doseresponse", "figures", "simulation")}
 SOFTWARE = SOFTWARE | {"environments": SOFTWARE["environments"] | HELD}
+SETTINGS = {
+    "cytometry.fmo_quantile": 0.998,
+    "claims.C1.window": [1, 60],
+    "panels.T.markers.CCR4/a b.threshold": "fmo",
+}
 WORKFLOW = ("Snakefile", "rules/report.smk")
 
 
@@ -44,7 +49,7 @@ def made(tmp_path, repository):
         files = [str(p) for folder in ("tables", "figures", "report") for p in (results / folder).rglob("*")
                  if p.is_file()]  # fmt: skip
         workflow = {str(results / "crate" / name): repository / name for name in WORKFLOW}
-        found = describe_run(told, software, results, files, workflow, benchmarks, 2026)
+        found = describe_run(told, SETTINGS, software, results, files, workflow, benchmarks, 2026)
         (results / "ro-crate-metadata.json").write_text(json.dumps(found), encoding="utf-8")
         return found
 
@@ -117,6 +122,8 @@ def test_software_settings_commit_and_times_are_told(made):
     held = found["#environment/report"]["softwareRequirements"]
     assert {"@id": "#software/python-3.13.1"} in held
     assert found["#value/cytometry.fmo_quantile"]["value"] == 0.998
+    assert found["#value/claims.C1.window"]["value"] == "1, 60"
+    assert found["#value/panels.T.markers.CCR4/a%20b.threshold"]["value"] == "fmo"
     assert found["crate/Snakefile"]["version"] == SOFTWARE["commit"]
     assert found["crate/Snakefile"]["creativeWorkStatus"] == "as committed"
     assert found["#usage/ingest_batch/seconds"]["value"] == "5.5"

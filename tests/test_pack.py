@@ -45,9 +45,14 @@ def test_a_pack_has_the_results_without_times(results):
     first = archive.read_bytes()
     (results / "tables/wells.tsv").touch()
     assert pack(results).read_bytes() == first
+    gates = results / "cytometry/run1/gates/P01.xml"
+    gates.parent.mkdir(parents=True)
+    gates.write_text("<Gating-ML/>")
+    (gates.parent / ".snakemake_timestamp").touch()
+    pack(results)
     with zipfile.ZipFile(archive) as content:
         assert {entry.date_time[0] for entry in content.infolist()} == {1980}
-        assert "tables/wells.tsv" in content.namelist()
+        assert {"tables/wells.tsv", "cytometry/run1/gates/P01.xml"} <= set(content.namelist())
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,17 @@ def test_text_stays_text_and_numbers_keep_their_value(tmp_path):
             "a\u2028b",
             "🧬",
         ),
-        *("שלום", "\u202etxt.exe", "'apostrophe", "\u00a0=1", "\ufeff=1", "\uff1d1"),
+        *(
+            "שלום",
+            "\u202etxt.exe",
+            "'apostrophe",
+            "\u00a0=1",
+            "\ufeff=1",
+            "\uff1d1",
+            "\uff0b1",
+            "\uff0d1",
+            "\uff20SUM(A1)",
+        ),
     ],
 )
 def test_awkward_text_is_one_cell_and_no_formula(tmp_path, text):
@@ -49,5 +59,5 @@ def test_awkward_text_is_one_cell_and_no_formula(tmp_path, text):
     assert len(rows) == 2
     assert len(rows[1]) == 2
     # Spreadsheets pass over blanks before a formula.
-    assert not rows[1][0].lstrip(" \u00a0\ufeff").startswith(("=", "+", "-", "@"))
+    assert not rows[1][0].lstrip(" \u00a0\ufeff").startswith(tuple("=+-@＝＋－＠"))
     assert rows[1][1] == "1"

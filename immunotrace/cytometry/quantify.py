@@ -147,7 +147,7 @@ class GateSource:
             )
             gating = replace(gates.read_gatingml(document, name), origin="placed")
         elif self.kind == "gatingml":
-            document, gating = Path(self.file).read_bytes(), self.gating
+            document, gating = gates.published_document(self.file), self.gating
         else:
             gating = self.workspace.gating(fcs, row.get("workspace_sample"))
             document = None

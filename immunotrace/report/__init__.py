@@ -11,7 +11,7 @@ CHAPTER_TABLES: dict[str, tuple[str, ...]] = {
     "b_cells": ("populations", "markers", "changes"),
     "steroid_sensitivity": ("wells", "curves", "contrasts", "changes"),
     "quality": ("cytometry_qc", "cytometry_qc_channels", "populations", "wells", "plate_qc"),
-    "methods": ("populations", "curves"),
+    "methods": ("populations", "curves", "record"),
     "provenance": (
         *("populations", "markers", "cytometry_qc", "plate_qc", "curves", "claims"),
         "software",

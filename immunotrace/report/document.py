@@ -2,12 +2,14 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from immunotrace.errors import InputError
 from immunotrace.report import markdown
 
+# They turn round what follows them, up to the paragraph's end: no text from a file may do that to ours.
+_DIRECTIONS = {c: f"[U+{c:04X}]" for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _SENTENCES = {"text", "paragraphs", "items", "caption"}
 MIME = "application/vnd.immunotrace.block+json"
 
@@ -20,9 +22,9 @@ def read_document(notebooks: Sequence[str | Path], case: dict) -> dict:
     {"kind": "section", text, id}. Raises InputError for a notebook that has no title or was not run.
     """
     numbers = {"figure": 0, "table": 0}
-    chapters = [_chapter(Path(path), numbers) for path in notebooks]
+    chapters = [each_text(_chapter(Path(path), numbers), _directions_shown) for path in notebooks]
     return {
-        "title": case["title"],
+        "title": _directions_shown(case["title"]),
         "simulated": bool(case["simulated"]),
         "scenario": case.get("scenario"),
         "chapters": chapters,
@@ -52,7 +54,7 @@ def _chapter(path: Path, numbers: dict[str, int]) -> dict:
     sections = 0
     for block in blocks:
         for key in _SENTENCES & block.keys():
-            block[key] = _kept_together(block[key])
+            block[key] = each_text(block[key], _kept_together)
         if block["kind"] == "heading":
             block["kind"] = "section"
         if block["kind"] == "section":
@@ -64,13 +66,24 @@ def _chapter(path: Path, numbers: dict[str, int]) -> dict:
     return {"name": path.stem, "id": path.stem, "title": title, "blocks": blocks}
 
 
-def _kept_together(text):
-    """Texts in which no line ends between a number and its percent sign."""
-    if isinstance(text, str):
-        return re.sub(r"(?<=\d) (?=%)", "\u00a0", text)
-    if isinstance(text, list):
-        return [_kept_together(item) for item in text]
-    return {key: _kept_together(value) for key, value in text.items()}
+def each_text(value, change: Callable[[str], str]):
+    """Nested lists and dicts with every text in them changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [each_text(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: each_text(item, change) for key, item in value.items()}
+    return value
+
+
+def _kept_together(text: str) -> str:
+    """A text in which no line ends between a number and its percent sign."""
+    return re.sub(r"(?<=\d) (?=%)", "\u00a0", text)
+
+
+def _directions_shown(text: str) -> str:
+    return text.translate(_DIRECTIONS)
 
 
 def _outputs(cell: dict) -> list[dict]:

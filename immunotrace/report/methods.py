@@ -305,9 +305,12 @@ def change(case: dict, days: int) -> list[str]:
                 if cytometry
                 else ""
             )
+            + " A claim made of others has the weakest of their verdicts."
             + (
-                " A clinical claim, of no benefit and need of rescue, is answered from the scores up to the first "
-                "rescue."
+                " A clinical claim, of no benefit and need of rescue, is supported where the mean score of its window, "
+                "up to the first rescue, fell by less than the smallest change that counts and a rescue came; "
+                "contradicted where it fell by that much and none came; else not supported. No test is made: a "
+                "rating has no interval."
                 if case["has_timeline"]
                 else ""
             )
@@ -319,6 +322,49 @@ def baseline_days(case: dict) -> list[int]:
     """The patient's days with samples up to the first infusion."""
     days = {e["day"] for e in case["inputs"] if e.get("subject") == case["patient"]}
     return sorted(day for day in days if day <= LAST_DAY)
+
+
+def claim_rows(settings: dict) -> list[dict[str, str]]:
+    """By what each claim is judged; `settings` are those of the run's record, one level of keys.
+
+    Columns claim, about, expected, window, return_window, minimal_change, level.
+    """
+    claims: dict[str, dict] = {}
+    for key, value in settings.items():
+        if key.startswith("claims."):
+            name, _, part = key.removeprefix("claims.").rpartition(".")
+            claims.setdefault(name, {})[part] = value
+    return [
+        {
+            "claim": name,
+            "about": _judged_by(claim),
+            "expected": ", ".join(claim[k] for k in ("direction", "course") if k in claim),
+            **{
+                key: f"{claim[key][0]} to {claim[key][1]}".replace("-", "−") if key in claim else ""
+                for key in ("window", "return_window")
+            },
+            "minimal_change": wording.percent(claim["minimal_change"]) if "minimal_change" in claim else "",
+            "level": (
+                wording.percent(claim.get("level", settings["longitudinal.level"]))
+                if claim["kind"] == "change"
+                else ""
+            ),
+        }
+        for name, claim in claims.items()
+    ]  # fmt: skip
+
+
+def _judged_by(claim: dict) -> str:
+    if claim["kind"] == "composite":
+        return "all of " + wording.listed(claim["claims"])
+    if claim["kind"] == "clinical":
+        return f"{claim['score']}; rescue by day {claim['rescue_within']}"
+    parts = [claim["measurement"].replace("_", " ").replace("ic50", "IC50")]
+    parts += [claim[key] for key in ("marker", "drug", "panel") if key in claim]
+    if "populations" in claim:
+        names = wording.short_names(claim["populations"])
+        parts.append("in " + wording.listed(names.values()))
+    return " ".join(parts)
 
 
 def settings_rows(settings: dict, prefix: str = "") -> list[tuple[str, str]]:

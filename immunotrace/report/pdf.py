@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from immunotrace.figures.fonts import font_folder, printable
+from immunotrace.report.document import each_text
 
 _TEMPLATE = Path(__file__).parent / "templates" / "report.typ"
 
@@ -36,7 +37,7 @@ def render_pdf(document: dict, results: str | Path) -> bytes:
                 if block[side]:
                     picture = root / f"pair-{number}-{side}.png"
                     picture.write_bytes(base64.b64decode(block[side]))
-        content = json.dumps(_printable(_without_pictures(document)), ensure_ascii=False)
+        content = json.dumps(each_text(_without_pictures(document), printable), ensure_ascii=False)
         (root / "report.json").write_text(content, encoding="utf-8")
         return typst.compile(
             str(root / "report.typ"),
@@ -59,14 +60,3 @@ def _without_pictures(document: dict) -> dict:
             blocks.append(block)
         chapters.append(chapter | {"blocks": blocks})
     return document | {"chapters": chapters}
-
-
-def _printable(value):
-    """The document with every character that the fonts lack written as its code point."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, list):
-        return [_printable(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _printable(item) for key, item in value.items()}
-    return value

@@ -42,6 +42,11 @@ def load_what_is_new(results: str | Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def load_record(results: str | Path) -> dict:
+    """The record of this run (`immunotrace.history.run_record`)."""
+    return json.loads((Path(results) / "report" / "record.json").read_text(encoding="utf-8"))
+
+
 def patients_first(frame: pd.DataFrame) -> list[str]:
     """The subjects of a table, patients before controls."""
     if frame.empty:

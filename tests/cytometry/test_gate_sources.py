@@ -34,6 +34,9 @@ def test_gating_ml_compliance(reference):
     for document, count in COMPLIANCE.items():
         gating = gates.read_gatingml(folder / "gml" / document)
         inside = gates.apply_gates(gating, table)
+        published = gates.published_document(folder / "gml" / document)
+        again = gates.apply_gates(gates.read_gatingml(published, document), table)
+        assert all(np.array_equal(mask, again[name]) for name, mask in inside.items())
         assert assert_as_flowkit(gating, table) == count
         for population, mask in inside.items():
             name = TRUTH.get(population, population.rpartition("/")[2])
@@ -41,6 +44,30 @@ def test_gating_ml_compliance(reference):
             assert np.array_equal(mask, truth == 1), population
             names.add(name)
     assert len(names) == 51
+
+
+def test_a_published_document_has_gates_and_names_and_no_remarks(tmp_path):
+    """Cytobank writes file names and titles of experiments into `custom_info`."""
+    space = "http://www.isac-net.org/std/Gating-ML/v2.0/"
+    path = tmp_path / "exported.xml"
+    path.write_text(
+        f"""<?xml version="1.0"?><!-- Qvistgaard --><?made by Qvistgaard?>
+<g:Gating-ML xmlns:g="{space}gating" xmlns:d="{space}datatypes">
+  <d:custom_info><cytobank><experiment_title>Qvistgaard 19700312</experiment_title></cytobank></d:custom_info>
+  <g:RectangleGate g:id="G1"><!-- Qvistgaard --><d:custom_info by="Qvistgaard">Qvistgaard
+    <cytobank><fcs_file_filename>Qvistgaard.fcs</fcs_file_filename></cytobank><population>T &lt;cells&gt;</population>
+  </d:custom_info><g:dimension g:min="1" g:compensation-ref="uncompensated"><d:fcs-dimension d:name="CD3"/></g:dimension>
+  </g:RectangleGate>
+</g:Gating-ML>""",
+        encoding="utf-8",
+    )
+    document = gates.published_document(path)
+    assert b"Qvist" not in document
+    assert b"19700312" not in document
+    before = gates.read_gatingml(path)
+    after = gates.read_gatingml(document, "published")
+    assert list(before.populations.values()) == ["T <cells>"]
+    assert after.populations == before.populations
 
 
 @pytest.fixture(scope="module")

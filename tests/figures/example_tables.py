@@ -828,6 +828,7 @@ def write_example(folder: Path, kind: str = "full", texts: bool = False) -> dict
     path.with_name("code.json").write_text(json.dumps(code), encoding="utf-8")
     published = (Path(folder) / "results/tables").glob("*.tsv")
     record = run_record(case, SOFTWARE, CLAIMS, {table.stem: table for table in published}, [])
+    path.with_name("record.json").write_text(json.dumps(record), encoding="utf-8")
     news = what_is_new(record, [])
     if kind == "full":  # a later run, with everything that can be new
         before = copy.deepcopy(record)

@@ -133,6 +133,7 @@ def test_the_pack_is_complete_and_always_the_same(planted):
         names = pack.namelist()
     assert {"report/report.html", "report/report.pdf", "report/case.json"} <= set(names)
     assert {"tables/wells.tsv", "tables/markers.tsv", "figures/t_cells_medians.svg"} <= set(names)
+    assert "cytometry/thresholds/P01/T.tsv" in names
     assert not any(re.search(r"\.(fcs|txt|log|npz|wsp)$", name) for name in names)
     with zipfile.ZipFile(archive) as pack:
         crate = json.loads(pack.read("ro-crate-metadata.json"))["@graph"]

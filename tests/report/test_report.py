@@ -377,3 +377,28 @@ def test_changes_that_the_control_shared_or_that_cannot_be_judged_are_told(
     assert "The control moved the same way on day 21." in told
     assert "3 series could not be judged." in told
     assert "it has no interval" not in told
+
+
+def test_no_text_of_a_file_turns_ours_round(tmp_path):
+    turned = "drug \u202ederever\u2066"
+    block = {
+        "kind": "table",
+        "caption": turned,
+        "rows": [[turned]],
+        "columns": [],
+        "sort": [],
+        "source": None,
+    }
+    cell = {
+        "cell_type": "code",
+        "source": "x",
+        "execution_count": 1,
+        "outputs": [{"data": {blocks.MIME: block}}],
+    }
+    path = tmp_path / "c.ipynb"
+    title = {"cell_type": "markdown", "source": "# C"}
+    path.write_text(json.dumps({"cells": [title, cell]}), encoding="utf-8")
+    document = read_document([path], {"title": turned, "simulated": False})
+    shown = json.dumps(document, ensure_ascii=False)
+    assert shown.count("drug [U+202E]derever[U+2066]") == 3
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", shown)

@@ -103,6 +103,25 @@ def test_methods_of_change_speak_of_what_the_design_has():
         assert absent not in plates, absent
 
 
+def test_what_a_claim_is_judged_by_is_told():
+    (claim, composite, clinical) = methods.claim_rows(
+        {
+            "longitudinal.level": 0.95,
+            **{f"claims.C.1.{key}": value for key, value in {
+                "kind": "change", "measurement": "percent_positive", "marker": "CCR4", "populations": ["a/CD4", "a/CD8"],
+                "direction": "decrease", "course": "transient", "window": [-1, 60], "return_window": [61, 365],
+                "minimal_change": 0.2, "level": 0.9}.items()},
+            "claims.D.kind": "composite", "claims.D.claims": ["C.1", "E"],
+            "claims.E.kind": "clinical", "claims.E.score": "PCDAI", "claims.E.rescue_within": 365,
+        }
+    )  # fmt: skip
+    assert claim == {
+        "claim": "C.1", "about": "percent positive CCR4 in CD4 and CD8", "expected": "decrease, transient",
+        "window": "−1 to 60", "return_window": "61 to 365", "minimal_change": "20 %", "level": "90 %"}  # fmt: skip
+    assert composite["about"] == "all of C.1 and E"
+    assert (clinical["about"], clinical["level"]) == ("PCDAI; rescue by day 365", "")
+
+
 def test_gates_of_a_workspace_are_said_to_be_there():
     tables, case = example("full")
     rows = checklists.miflowcyt(case, tables["populations"], tables["cytometry_qc"])
