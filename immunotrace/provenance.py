@@ -125,11 +125,11 @@ STEPS = (
     ),
     Step(
         "draw_pages", "figures", "draw_pages.py",
-        ("cytometry/*/populations.tsv", "cytometry/*/hierarchy.tsv"), ("cytometry/*/pages",),
+        ("cytometry/*/populations.tsv", "cytometry/*/hierarchy.tsv"), ("cytometry/*/pages.zip",),
     ),
     Step(
         "draw_supplement", "figures", "draw_supplement.py",
-        (*_tables("populations"), "cytometry/*/pages"), ("report/supplement.pdf",),
+        (*_tables("populations"), "cytometry/*/pages.zip"), ("report/supplement.pdf",),
     ),
     Step(
         "describe_case", "report", "describe_case.py",
