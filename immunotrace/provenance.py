@@ -149,7 +149,8 @@ STEPS = (
     ),
     Step(
         "compile_report", "report", "compile_report.py",
-        ("report/chapters/*.ipynb", "report/case.json", "report/record.json", "tables/*.tsv", "figures/*"),
+        ("report/chapters/*.ipynb", "report/case.json", "report/record.json", "report/what_is_new.json",
+         "tables/*.tsv", "figures/*"),
         ("report/report.html", "report/report.pdf"),
     ),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from immunotrace.case import load_case
+from immunotrace.checksums import read_files_once
 from immunotrace.dependencies import Dependencies
 from immunotrace.cytometry.thresholds import threshold_rows
 from immunotrace.errors import InputError
@@ -15,6 +16,8 @@ from immunotrace.place import not_writable
 from immunotrace.report import CHAPTER_TABLES, CHAPTERS
 from immunotrace.single_run import mark_run, release_after_kill
 from immunotrace.validation import load_yaml
+
+read_files_once()
 
 ROOT = Path(workflow.basedir)
 DEPENDENCIES = Dependencies(ROOT, ("immunotrace", "simulation"))

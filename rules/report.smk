@@ -148,6 +148,7 @@ rule compile_report:
         tables=published(*CYTOMETRY_TABLES, *PLATE_TABLES, "changes", "claims").values(),
         pictures=figure_files(AVAILABLE_CHAPTERS, "png"),
         record="results/report/record.json",
+        news="results/report/what_is_new.json",
     output:
         html=report(
             "results/report/report.html",
