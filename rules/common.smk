@@ -168,6 +168,12 @@ def memory_one_by_one(wildcards, input, attempt):
     return int(700 + 6 * max(input.size_files_mb, default=0)) * attempt
 
 
+def memory_of_pack(wildcards, input, attempt):
+    """Memory in MB by what is packed: of each raw file, an input too, only the text is read."""
+    packed_mb = sum(Path(file).stat().st_size for file in input.packed) / 1e6
+    return int(700 + 6 * packed_mb) * attempt
+
+
 def minutes(wildcards, input, attempt):
     """Time limit in minutes: a start, several times a slow job's second a MB, more on every attempt."""
     return int(10 + 0.1 * input.size_mb) * attempt

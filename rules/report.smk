@@ -217,8 +217,13 @@ rule write_crate:
 
 rule pack_results:
     input:
-        report=["results/report/report.html", "results/report/report.pdf"],
-        crate="results/ro-crate-metadata.json",
+        packed=[
+            "results/report/report.html",
+            "results/report/report.pdf",
+            "results/ro-crate-metadata.json",
+            *SUPPLEMENT,
+            *published_results(),
+        ],
         raw=[row["fcs"] for row in CASE.acquisitions]
         + [row["file"] for row in CASE.plates],
     output:
@@ -228,8 +233,9 @@ rule pack_results:
     conda:
         "../envs/cytometry.yaml"
     resources:
-        mem_mb=memory,
-        runtime=minutes,
+        mem_mb=memory_of_pack,
+        runtime=lambda wildcards, input, attempt: int(10 + 0.001 * input.size_mb)
+        * attempt,
     params:
         rows=[*CASE.acquisitions, *CASE.plates],
         code=code("scripts/pack_results.py", "envs/cytometry.yaml"),
