@@ -96,7 +96,7 @@ $(CONDA_TEST)/made: requirements/run.lock requirements/conda-test.lock tests/con
 	  $(CONDA_TEST)/wheels $(CONDA_TEST)/channel/conda-forge
 	@touch $@
 
-# Slurm. The test starts a Slurm of its own from Debian's packages, as root; it is not in .ci/run yet.
+# Slurm. The test starts a Slurm of its own from Debian's packages, as root.
 .PHONY: slurm slurm-test
 slurm: $(VENV)/slurm.installed ## add to the environment what running on a cluster needs
 
