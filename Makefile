@@ -27,7 +27,7 @@ score: $(VENV)/run.installed ## compare the bundled case's tables with what was 
 test: $(VENV)/test.installed $(VENV)/axe/made ## run the tests (6 minutes or less on two cores)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
 
-pipeline-test: $(VENV)/test.installed ## whole runs: scenarios, designs, what reruns, what is new, sharing (6 minutes on two cores)
+pipeline-test: $(VENV)/test.installed ## whole runs: scenarios, designs, what reruns, what is new, sharing (5 minutes on two cores)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/pipeline/*_runs.py
 
 lint: $(VENV)/test.installed ## ruff, snakefmt and snakemake --lint
@@ -44,7 +44,7 @@ lock: ## write the lock files anew from requirements/*.in (needs uv)
 	    requirements/$$set.in --output-file requirements/$$set.lock || exit 1; \
 	done
 
-fault-test: $(VENV)/test.installed ## kill runs, fill disks, break files: does the same command go on? (5 minutes, as root)
+fault-test: $(VENV)/test.installed ## kill runs, fill disks, break files: does the same command go on? (8 minutes on two cores, as root)
 	@$(BIN)/python -m pytest -q -s -p no:cacheprovider tests/faults/fault_runs.py
 
 clean: ## remove everything generated, and the environment
@@ -96,11 +96,11 @@ $(CONDA_TEST)/made: requirements/run.lock requirements/conda-test.lock tests/con
 	  $(CONDA_TEST)/wheels $(CONDA_TEST)/channel/conda-forge
 	@touch $@
 
-# Slurm. The test starts a Slurm of its own from Debian's packages, as root; it is not in .ci/run yet.
+# Slurm. The test starts a Slurm of its own from Debian's packages, as root.
 .PHONY: slurm slurm-test
 slurm: $(VENV)/slurm.installed ## add to the environment what running on a cluster needs
 
-slurm-test: $(VENV)/test.installed $(VENV)/slurm.installed ## run the bundled case and faults on a Slurm of its own (12 minutes on two cores)
+slurm-test: $(VENV)/test.installed $(VENV)/slurm.installed ## run the bundled case and faults on a Slurm of its own (10 minutes on two cores)
 	@for program in slurmctld slurmd slurmdbd munged mariadbd; do \
 	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || { echo "error: $$program is missing. Debian, as root: apt-get install --no-install-recommends slurm-wlm munge slurmdbd mariadb-server-core" >&2; exit 1; }; \
 	done

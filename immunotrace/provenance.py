@@ -125,11 +125,11 @@ STEPS = (
     ),
     Step(
         "draw_pages", "figures", "draw_pages.py",
-        ("cytometry/*/populations.tsv", "cytometry/*/hierarchy.tsv"), ("cytometry/*/pages",),
+        ("cytometry/*/populations.tsv", "cytometry/*/hierarchy.tsv"), ("cytometry/*/pages.zip",),
     ),
     Step(
         "draw_supplement", "figures", "draw_supplement.py",
-        (*_tables("populations"), "cytometry/*/pages"), ("report/supplement.pdf",),
+        (*_tables("populations"), "cytometry/*/pages.zip"), ("report/supplement.pdf",),
     ),
     Step(
         "describe_case", "report", "describe_case.py",
@@ -149,7 +149,8 @@ STEPS = (
     ),
     Step(
         "compile_report", "report", "compile_report.py",
-        ("report/chapters/*.ipynb", "report/case.json", "report/record.json", "tables/*.tsv", "figures/*"),
+        ("report/chapters/*.ipynb", "report/case.json", "report/record.json", "report/what_is_new.json",
+         "tables/*.tsv", "figures/*"),
         ("report/report.html", "report/report.pdf"),
     ),
 )  # fmt: skip

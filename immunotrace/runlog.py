@@ -101,7 +101,7 @@ def follow(workflow) -> RunLog:
     log = RunLog()
     quiet = {str(choice) for choice in workflow.output_settings.quiet or ()}
     wanted = "rules" in quiet and not quiet & {"progress", "all"}
-    if workflow.is_main_process and wanted and not workflow.dryrun:
+    if workflow.is_main_process and wanted and not workflow.output_settings.dryrun:
         for handler in logger.handlers:
             if handler.name == "DefaultStreamHandler":
                 handler.addFilter(_is_news)

@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from immunotrace.case import load_case
+from immunotrace.checksums import read_files_once
 from immunotrace.dependencies import Dependencies
 from immunotrace.cytometry.thresholds import threshold_rows
 from immunotrace.errors import InputError
@@ -15,6 +16,8 @@ from immunotrace.place import not_writable
 from immunotrace.report import CHAPTER_TABLES, CHAPTERS
 from immunotrace.single_run import mark_run, release_after_kill
 from immunotrace.validation import load_yaml
+
+read_files_once()
 
 ROOT = Path(workflow.basedir)
 DEPENDENCIES = Dependencies(ROOT, ("immunotrace", "simulation"))
@@ -163,6 +166,12 @@ def memory(wildcards, input, attempt):
 def memory_one_by_one(wildcards, input, attempt):
     """Memory in MB of a job that takes one file after the other: that of its largest."""
     return int(700 + 6 * max(input.size_files_mb, default=0)) * attempt
+
+
+def memory_of_pack(wildcards, input, attempt):
+    """Memory in MB by what is packed: of each raw file, an input too, only the text is read."""
+    packed_mb = sum(Path(file).stat().st_size for file in input.packed) / 1e6
+    return int(700 + 6 * packed_mb) * attempt
 
 
 def minutes(wildcards, input, attempt):

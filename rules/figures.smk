@@ -47,7 +47,7 @@ if CASE.acquisitions:
             populations="results/cytometry/{batch}/populations.tsv",
             hierarchy="results/cytometry/{batch}/hierarchy.tsv",
         output:
-            directory("results/cytometry/{batch}/pages"),
+            "results/cytometry/{batch}/pages.zip",
         log:
             "logs/draw_pages/{batch}.log",
         benchmark:
@@ -66,7 +66,7 @@ if CASE.acquisitions:
     rule draw_supplement:
         input:
             populations="results/tables/populations.tsv",
-            pages=expand("results/cytometry/{batch}/pages", batch=CASE.batches),
+            pages=expand("results/cytometry/{batch}/pages.zip", batch=CASE.batches),
         output:
             report(
                 "results/report/supplement.pdf",

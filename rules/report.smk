@@ -148,6 +148,7 @@ rule compile_report:
         tables=published(*CYTOMETRY_TABLES, *PLATE_TABLES, "changes", "claims").values(),
         pictures=figure_files(AVAILABLE_CHAPTERS, "png"),
         record="results/report/record.json",
+        news="results/report/what_is_new.json",
     output:
         html=report(
             "results/report/report.html",
@@ -218,8 +219,13 @@ rule write_crate:
 
 rule pack_results:
     input:
-        report=["results/report/report.html", "results/report/report.pdf"],
-        crate="results/ro-crate-metadata.json",
+        packed=[
+            "results/report/report.html",
+            "results/report/report.pdf",
+            "results/ro-crate-metadata.json",
+            *SUPPLEMENT,
+            *published_results(),
+        ],
         raw=[row["fcs"] for row in CASE.acquisitions]
         + [row["file"] for row in CASE.plates]
         + [file for file in gate_files(CASE.acquisitions) if file.endswith(".wsp")],
@@ -230,8 +236,9 @@ rule pack_results:
     conda:
         "../envs/cytometry.yaml"
     resources:
-        mem_mb=memory,
-        runtime=minutes,
+        mem_mb=memory_of_pack,
+        runtime=lambda wildcards, input, attempt: int(10 + 0.001 * input.size_mb)
+        * attempt,
     params:
         rows=[*CASE.acquisitions, *CASE.plates],
         panels=panels_of(CASE.acquisitions),

@@ -18,5 +18,8 @@ with job_log(snakemake.log[0]):
             aside(snakemake.output.pdf),
         )
     # Only now, when the report is there, has the run a place in the history.
-    record = json.loads(Path(snakemake.input.record).read_text(encoding="utf-8"))
-    keep_record(record, snakemake.input.pictures, results / "history")
+    record, news = [
+        json.loads(Path(path).read_text(encoding="utf-8"))
+        for path in (snakemake.input.record, snakemake.input.news)
+    ]
+    keep_record(record, snakemake.input.pictures, results / "history", news["figures"])

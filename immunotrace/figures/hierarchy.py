@@ -1,6 +1,7 @@
 """The gating hierarchy of an acquisition: what each gate saw, its outline and the percentage inside."""
 
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,26 +72,35 @@ def draw_hierarchy(data: pd.DataFrame) -> Figure:
 
 
 def draw_pages(
-    steps: pd.DataFrame, populations: pd.DataFrame, folder: str | Path, simulated: bool
+    steps: pd.DataFrame, populations: pd.DataFrame, path: str | Path, simulated: bool
 ) -> None:
-    """A page of the supplement, `folder`/{acquisition}.svg, for every acquisition that has steps."""
-    Path(folder).mkdir(parents=True)
+    """Pages of the supplement: {acquisition}.svg of every acquisition that has steps, in one ZIP archive.
+
+    The same pages give the same bytes. (One file, for Snakemake knows no checksum of a folder.)
+    """
     known = populations.drop_duplicates("acquisition")[_KEYS].merge(steps, on="acquisition")
-    for acquisition, own in known.groupby("acquisition", sort=False):
-        with style.styled():
-            saving.write_svg(draw_hierarchy(own), Path(folder) / f"{acquisition}.svg", simulated)
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path, "w") as archive:
+        for acquisition, own in known.groupby("acquisition"):
+            page = Path(folder) / f"{acquisition}.svg"
+            with style.styled():
+                saving.write_svg(draw_hierarchy(own), page, simulated)
+            # A member named so, not taken from a file, is dated 1980.
+            archive.writestr(zipfile.ZipInfo(page.name), page.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def write_supplement(
-    folders: Sequence[str | Path], populations: pd.DataFrame, path: str | Path
+    archives: Sequence[str | Path], populations: pd.DataFrame, path: str | Path
 ) -> None:
-    """A PDF of all pages (`draw_pages`) in `folders`: patients first, then by day."""
+    """A PDF of all pages (`draw_pages`) in `archives`: patients first, then by day."""
     order = populations.sort_values(
         ["panel", "role", "subject", "day"], ascending=[True, False, True, True], kind="stable"
     )
-    drawn = {page.stem: page for folder in folders for page in Path(folder).glob("*.svg")}
-    pages = [drawn[name] for name in dict.fromkeys(order["acquisition"]) if name in drawn]
     with tempfile.TemporaryDirectory() as folder:
+        for archive in archives:
+            with zipfile.ZipFile(archive) as drawn:
+                drawn.extractall(folder)
+        names = dict.fromkeys(order["acquisition"])
+        pages = [page for name in names if (page := Path(folder, f"{name}.svg")).exists()]
         if not pages:
             pages = [Path(folder) / "none.svg"]
             with style.styled():

@@ -252,10 +252,11 @@ def test_label_of_a_gate_in_the_middle_hides_no_events():
 def test_supplement_has_a_page_for_every_acquisition(tmp_path):
     tables, _ = example("full")
     for name in ("a", "b"):
-        pages = tmp_path / name
+        pages = tmp_path / f"{name}.zip"
         hierarchy.draw_pages(tables["hierarchy"], tables["populations"], pages, simulated=True)
         path = tmp_path / f"{name}.pdf"
         hierarchy.write_supplement([pages], tables["populations"], path)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     content = (tmp_path / "a.pdf").read_bytes()
     assert content.count(b"/Type/Page/") == tables["populations"]["acquisition"].nunique() > 4
     assert content == (tmp_path / "b.pdf").read_bytes()

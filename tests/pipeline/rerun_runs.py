@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from runs import Run, snakemake
 
 BATCHES = [f"run{number}" for number in range(1, 10)]
@@ -277,6 +278,23 @@ def test_a_change_reruns_what_it_must_and_no_more(abstract, tmp_path, name):
     change.make(folder)
     run = snakemake(folder, "-n")
     assert run.code == 0, run.output
+    assert sorted(run.jobs) == sorted(change.expected | change.simulated)
+
+
+@pytest.mark.parametrize("name", ["new day", "full stain of another day", "FMO control"])
+def test_jobs_that_share_a_slurm_job_rerun_alone(abstract, tmp_path, repository, name):
+    """The profile puts several batches into one Slurm job; one that changed takes none of them with it."""
+    change = CHANGES[name]
+    folder = copy_of(abstract, tmp_path / "moved")
+    change.make(folder)
+    profile = yaml.safe_load((repository / "profiles/slurm/config.yaml").read_text())
+    chunks = [
+        [f"--{key}", *(f"{name}={value}" for name, value in profile[key].items())]
+        for key in ("groups", "group-components")
+    ]
+    run = snakemake(folder, "-n", *chunks[0], *chunks[1])
+    assert run.code == 0, run.output
+    assert "Group job quantify" in run.output
     assert sorted(run.jobs) == sorted(change.expected | change.simulated)
 
 

@@ -1,6 +1,7 @@
 """Two runs in one folder, and a run after one that was killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,6 +50,14 @@ def test_a_second_run_is_refused_with_advice_and_harms_nothing(working):
     assert run.wait(timeout=60) == 0
     assert (folder / TARGET).exists()
     assert "Nothing to be done" in snakemake(folder, TARGET).output
+
+
+def test_a_dry_run_tells_its_jobs_as_a_user_sees_it(repository, tmp_path):
+    run = snakemake(
+        copy_repository(repository, tmp_path / "clone"), "-n", "--quiet", "rules", "host", "reason"
+    )
+    assert run.code == 0, run.output
+    assert re.search(r"^ingest_batch +9$", run.output, re.MULTILINE), run.output
 
 
 def test_after_a_kill_the_same_command_goes_on(working):

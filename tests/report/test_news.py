@@ -185,8 +185,13 @@ def test_records_are_kept_once_and_pictures_of_the_newest_two(tmp_path):
     assert pair["name"] == "t_cells"
     assert pair["old"]
     assert pair["old"] != pair["new"]
+    keep_record(new, figures, history, [pair])
+    assert (
+        base64.b64encode((history / f"figures/{'28' * 8}.png").read_bytes()).decode() == pair["new"]
+    )
+    assert len(list((history / "figures").iterdir())) == 2
     before = {p: p.read_bytes() for p in history.rglob("*") if p.is_file()}
-    keep_record(read_history(history)[-1], [picture(tmp_path / "t_cells.png", 30)], history)
+    keep_record(read_history(history)[-1], [picture(tmp_path / "t_cells.png", 40)], history)
     assert before == {p: p.read_bytes() for p in history.rglob("*") if p.is_file()}
 
 

@@ -5,6 +5,7 @@ in its environment; by this mark they are found again, those of an earlier, kill
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -136,9 +137,14 @@ def wait_for(what: str, condition, seconds: float = 120, every: float = 0.5):
 
 
 class Cluster:
-    """Started on entry, stopped on exit with all its jobs, whatever happened between."""
+    """Started on entry, stopped on exit with all its jobs, whatever happened between.
+
+    One at a time on a machine: another test's is waited for.
+    """
 
     def __enter__(self) -> "Cluster":
+        self.lock = ROOT.with_suffix(".lock").open("w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.stop()  # what an earlier test, killed, has left
         shutil.rmtree(ROOT, ignore_errors=True)
         (ROOT / "state").mkdir(parents=True)
@@ -161,6 +167,7 @@ class Cluster:
 
     def __exit__(self, *_):
         self.stop()
+        self.lock.close()
 
     def write_configuration(self):
         names = ("slurmctld", "slurmdbd", *NODES)
@@ -253,7 +260,10 @@ class Cluster:
         processes = {pid: variables_of(pid) for pid in marked()}
         # A job's slurmstepd first: it would tell the controller how the job's processes ended.
         for pid in processes:
-            title = Path(f"/proc/{pid}/cmdline").read_bytes()
+            try:
+                title = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:  # ended meanwhile
+                continue
             if any(title.startswith(f"slurmstepd: [{job}.".encode()) for job in jobs):
                 kill(pid)
         for pid, variables in processes.items():

@@ -1,6 +1,7 @@
 # Jobs for the tests of faults: under the profile and with the resource functions of the pipeline.
 # It is run from the root of a copy of the repository, for its modules are found beside the Snakefile.
 # A job appends to its file, line by line, so that two of the same job would leave every line twice.
+# A test holds a job in its middle, for as long as it needs, by the file hold_{part}.
 
 
 configfile: "config.yaml"
@@ -14,7 +15,7 @@ localrules:
     join_parts,
 
 
-LINES = {"short": 20, "long": 60}  # about a second each
+LINES = {"short": 3, "long": 6}  # about a second each
 
 
 rule all:
@@ -31,7 +32,8 @@ rule write_part:
     params:
         lines=lambda wildcards: LINES[wildcards.part],
     shell:
-        "for line in $(seq {params.lines}); do echo {wildcards.part} $line >> {output}; sleep 1; done"
+        "for line in $(seq {params.lines}); do echo {wildcards.part} $line >> {output}; sleep 1; "
+        "while [ $line = 2 ] && [ -e hold_{wildcards.part} ]; do sleep 0.5; done; done"
 
 
 # Two rules of one group: the second one's memory depends on a file that the group makes.

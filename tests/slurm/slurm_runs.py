@@ -59,7 +59,16 @@ class Lab:
     def locally(self, *arguments: str) -> subprocess.Popen:
         return self.start("snakemake", "--cores", "2", *arguments)
 
-    def end(self, run: subprocess.Popen, seconds: float = 900) -> str:
+    def hold(self, *parts: str):
+        """Let the jobs that write these parts wait in their middle."""
+        for part in parts:
+            (self.folder / f"hold_{part}").touch()
+
+    def let_go(self):
+        for held in self.folder.glob("hold_*"):
+            held.unlink()
+
+    def end(self, run: subprocess.Popen, seconds: float = 1800) -> str:
         """The output of a run that is expected to end well."""
         code = run.wait(timeout=seconds)
         text = self.logs[-1].read_text()
@@ -206,6 +215,7 @@ def test_jobs_over_their_limits_are_tried_again_with_more(limits):
 
 def test_a_node_dies_and_comes_back(lab, undisturbed, cluster):
     cluster.start_node("node2")
+    lab.hold("short", "long")
     run = lab.on_slurm(*FAULTS)
     lab.wait_for(run, "both jobs to run", lab.both_run)
     (dead,) = {row[0] for row in lab.accounted("NodeList").values()}
@@ -213,6 +223,7 @@ def test_a_node_dies_and_comes_back(lab, undisturbed, cluster):
     cluster.kill_node(dead)
     lab.wait_for(run, "Slurm to miss the node", lambda: "NODE_FAIL" in lab.states().values())
     missed = time.monotonic() - start
+    lab.let_go()
     cluster.start_node(dead)
     lab.end(run)
     nodes = lab.accounted("State", "NodeList")
@@ -228,6 +239,7 @@ def test_a_node_dies_and_comes_back(lab, undisturbed, cluster):
 
 
 def test_the_controller_is_away_for_a_minute(lab, undisturbed, cluster):
+    lab.hold("long")
     run = lab.on_slurm(*FAULTS)
     lab.wait_for(
         run,
@@ -239,6 +251,7 @@ def test_the_controller_is_away_for_a_minute(lab, undisturbed, cluster):
     start = time.monotonic()
     log = lab.logs[-1]
     lab.wait_for(run, "a submission", lambda: "rule number_lines:" in log.read_text())
+    lab.let_go()
     time.sleep(max(OUTAGE - (time.monotonic() - start), 10))
     away = time.monotonic() - start
     assert run.poll() is None
@@ -248,15 +261,17 @@ def test_the_controller_is_away_for_a_minute(lab, undisturbed, cluster):
     assert set(lab.states().values()) == {"COMPLETED"}
     say(
         f"controller away for {away:.0f} s",
-        f"job {before[0]} had ended, {before[1]} ran on; what was to be submitted meanwhile became"
+        f"job {before[0]} had ended, {before[1]} ran on and ended; what was to be submitted meanwhile became"
         f" jobs {', '.join(lab.submitted()[2:])}; {same_bytes(lab, undisturbed)}",
     )
 
 
 def test_the_accounting_is_away_for_a_minute(lab, undisturbed, cluster):
+    lab.hold("short", "long")
     run = lab.on_slurm(*FAULTS)
     lab.wait_for(run, "both jobs to run", lab.both_run)
     cluster.end("slurmdbd")
+    lab.let_go()
     time.sleep(OUTAGE)
     assert run.poll() is None
     cluster.start_accounting()
@@ -266,7 +281,7 @@ def test_the_accounting_is_away_for_a_minute(lab, undisturbed, cluster):
     assert len(jobs) == len(set(jobs)) == 4
     say(
         f"accounting away for {OUTAGE} s",
-        f"jobs {', '.join(jobs)} COMPLETED, none twice; {same_bytes(lab, undisturbed)}",
+        f"two jobs ended meanwhile; jobs {', '.join(jobs)} COMPLETED, none twice; {same_bytes(lab, undisturbed)}",
     )
 
 
@@ -277,9 +292,10 @@ def test_snakemake_is_killed_and_started_again_while_its_jobs_run(
         "sbatch", "--parsable", "-A", ACCOUNT, "-p", PARTITION, "-J", "immunotrace_neighbour",
         "--mem=100", "-D", str(tmp_path), "-o", "/dev/null", "--wrap", "sleep 600",
     ).strip()  # fmt: skip
+    lab.hold("short", "long")
     run = lab.on_slurm(*FAULTS)
-    part = lab.folder / "results" / "part_long.txt"
-    lab.wait_for(run, "a job to write", lambda: part.exists() and part.stat().st_size > 0)
+    parts = [lab.folder / "results" / f"part_{part}.txt" for part in ("short", "long")]
+    lab.wait_for(run, "both jobs to write", lambda: all(map(Path.exists, parts)))
     second = lab.on_slurm(*FAULTS)
     assert second.wait(timeout=300) != 0
     refusal = lab.logs[-1].read_text()
@@ -287,17 +303,20 @@ def test_snakemake_is_killed_and_started_again_while_its_jobs_run(
     run.send_signal(signal.SIGKILL)
     run.wait()
     left = lab.submitted()
-    size = part.stat().st_size
-    wait_for("a job of the killed run to write on", lambda: part.stat().st_size > size)
     plain = lab.start("snakemake", "--workflow-profile", "profiles/slurm", *FAULTS)
     assert plain.wait(timeout=300) != 0
     refusal = lab.logs[-1].read_text()
     assert "Its jobs may still be in the cluster's queue" in refusal
     assert "Directory cannot be locked" in refusal
-    output = lab.end(lab.on_slurm(*FAULTS))
+    assert lab.both_run()
+    last = lab.on_slurm(*FAULTS)
+    lab.wait_for(last, "jobs of its own", lambda: len(lab.submitted()) > len(left))
+    cancelled = [lab.states()[job].split()[0] for job in left]
+    assert cancelled == ["CANCELLED"] * 2  # before any other was submitted
+    lab.let_go()
+    output = lab.end(last)
     assert f"Cancelling what an earlier run left in Slurm: {' '.join(left)}" in output
     states = lab.states()
-    assert {states[job].split()[0] for job in left} == {"CANCELLED"}
     assert {state for job, state in states.items() if job not in left} == {"COMPLETED"}
     told = same_bytes(lab, undisturbed)
     assert cluster.slurm("squeue", "-h", "-j", neighbour, "-o", "%T").strip() == "RUNNING"
