@@ -121,7 +121,7 @@ def published_document(path: str | Path) -> bytes:
     """
     root = _parse_xml(path, str(path), "Gating-ML 2.0 document")
     etree.strip_tags(root, etree.Comment, etree.ProcessingInstruction)
-    for info in list(root.iter(_DATATYPES + "custom_info")):
+    for info in list(root.iter(f"{gatingml.DATATYPES}custom_info")):
         name = info.findtext("population")
         info.clear(keep_tail=True)
         if name is not None:
