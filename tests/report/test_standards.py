@@ -90,7 +90,9 @@ def test_references_are_those_of_what_was_used():
 def test_methods_of_change_speak_of_what_the_design_has():
     full = " ".join(methods.change(example("full")[1], DAYS))
     assert "own baseline days and all days of the control HC01" in full
-    assert "medians on the log scale and IC50s on the log scale" in full
+    assert (
+        "fractions on the logit scale, medians on the log scale and IC50s on the log scale" in full
+    )
     alone = example("no_control")[1]
     assert "the patient's own baseline days alone" in " ".join(methods.change(alone, DAYS))
     alone["inputs"] = [entry for entry in alone["inputs"] if entry["day"] != -14]
