@@ -151,11 +151,11 @@ def test_what_miflowcyt_asks_is_called_given_or_not():
         "Organisation",
         "Contact",
         "Material and source",
-        "Clone",
+        "Analyte detector, clone",
         "List-mode files",
     ):
         assert status(rows, item) == "not given", item
-    for item in ("Variables", "Detector", "Model", "Compensation", "Gates and percent inside"):
+    for item in ("Variables", "Model", "Compensation", "Gates and percent inside"):
         assert status(rows, item) == "given", item
     assert "LSRFortessa X20" in rows.set_index("item").loc["Model", "text"]
     panel = next(iter(case["panels"].values()))
@@ -167,8 +167,8 @@ def test_what_miflowcyt_asks_is_called_given_or_not():
         "contact": "a lab",
     }
     rows = checklists.miflowcyt(case, tables["populations"], tables["cytometry_qc"])
-    assert status(rows, "Clone") == "in part"
-    clone = rows.set_index("item").loc["Clone", "text"]
+    assert status(rows, "Analyte detector, clone") == "in part"
+    clone = rows.set_index("item").loc["Analyte detector, clone", "text"]
     assert (
         f"{marker} ({next(iter(case['panels']))}): L291H4; add clone to panels.yaml for " in clone
     )
