@@ -145,8 +145,9 @@ def closing_lines(results: str | Path) -> list[str]:
     told = {
         "first": "this is the first run here",
         "unchanged": "no change since the last run",
-        "changed": f"{_count(len(news['numbers']), 'number')} differ, {_count(len(news['verdicts']), 'verdict')} "
-        "turned; the report begins with it",
+        "changed": f"{_count(sum(map(len, news['inputs'].values())), 'input')}, "
+        f"{_count(len(news['settings']), 'setting')} and {_count(len(news['numbers']), 'number')} differ, "
+        f"{_count(len(news['verdicts']), 'verdict')} turned; the report begins with it",
     }
     lines.append(f"What is new: {told[news['status']]}.")
     failed = [

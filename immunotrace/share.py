@@ -21,14 +21,6 @@ from immunotrace.errors import InputError
 from immunotrace.plates.workbook import read_workbook
 from immunotrace.privacy import dates
 
-PACKED = ("tables", "figures", "report/chapters", "report/software", "crate")
-PACKED_FILES = (
-    *("report/report.html", "report/report.pdf", "report/case.json", "report/record.json"),
-    *("report/code.json", "report/what_is_new.json", "ro-crate-metadata.json"),
-)
-# The gates and thresholds that the report refers to; gates of a FlowJo workspace stay there.
-PACKED_PLACES = ("cytometry/*/gates/*.xml", "cytometry/thresholds/*/*.tsv")
-PACKED_IF_THERE = ("report/supplement.pdf",)
 KINDS = (".html", ".pdf", ".svg", ".png", ".tsv", ".json", ".ipynb", ".xml", ".smk", "Snakefile")
 _SEARCHED = (".html", ".svg", ".tsv", ".json", ".ipynb", ".xml")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a ZIP file can tell
@@ -79,11 +71,14 @@ def pack_results(
 
 
 def packed_files(results: Path) -> list[Path]:
-    """The files of a results folder that a pack holds, in the order of their names."""
-    folders = [path for name in PACKED for path in (results / name).rglob("*") if path.is_file()]
-    folders += [path for pattern in PACKED_PLACES for path in results.glob(pattern)]
-    extra = [results / name for name in PACKED_IF_THERE if (results / name).is_file()]
-    return sorted([*folders, *(results / name for name in PACKED_FILES), *extra])
+    """The files that the crate of a results folder describes, and the crate, in the order of their names.
+
+    What an earlier run left in the folder, of a day or a subject that was taken out since, is none of them.
+    """
+    crate = results / "ro-crate-metadata.json"
+    entities = json.loads(crate.read_text(encoding="utf-8"))["@graph"]
+    files = [e["@id"] for e in entities if "File" in e["@type"] and not e["@id"].startswith("#")]
+    return sorted([crate, *(results / unquote(name) for name in files)])
 
 
 def leaks(files: Iterable[Path], private: dict[str, set[str]]) -> list[tuple[str, str, int]]:

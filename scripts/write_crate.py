@@ -25,7 +25,11 @@ with job_log(snakemake.log[0]), written_aside(snakemake.output) as aside:
         results,
         [
             *(snakemake.input.case, *snakemake.input.software, *snakemake.input.results),
-            *(file for folder in snakemake.input.gates for file in Path(folder).glob("*.xml")),
+            *(
+                str(gates)
+                for folder in snakemake.input.gates
+                for gates in Path(folder).glob("*.xml")
+            ),
             *snakemake.input.thresholds,
         ],
         {

@@ -20,18 +20,26 @@ def results(tmp_path, monkeypatch):
         "report/record.json": "{}",
         "report/code.json": "{}",
         "report/what_is_new.json": "{}",
-        "ro-crate-metadata.json": "{}",
         "tables/wells.tsv": "plate\tvalue\nP01\t100\n",
         "figures/f.svg": "<svg><!-- Fraction --></svg>",
     }.items():
         path = tmp_path / "results" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    describe(tmp_path / "results")
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/p.txt").write_text("Patient O'Qvist Fraction, 00471190\n\t1\t2\nA\t5\t6\n")
     (tmp_path / "immunotrace").mkdir()
     (tmp_path / "immunotrace/words.py").write_text("# Fraction of cells\n")
     return tmp_path / "results"
+
+
+def describe(results):
+    """A crate that describes the files that are there."""
+    files = [p.relative_to(results).as_posix() for p in results.rglob("*") if p.is_file()]
+    graph = [{"@id": name, "@type": "File"} for name in files if "ro-crate" not in name]
+    graph += [{"@id": "#acquisition/P01", "@type": "File"}, {"@id": "./", "@type": "Dataset"}]
+    (results / "ro-crate-metadata.json").write_text(json.dumps({"@graph": graph}))
 
 
 def pack(results):
@@ -45,14 +53,12 @@ def test_a_pack_has_the_results_without_times(results):
     first = archive.read_bytes()
     (results / "tables/wells.tsv").touch()
     assert pack(results).read_bytes() == first
-    gates = results / "cytometry/run1/gates/P01.xml"
-    gates.parent.mkdir(parents=True)
-    gates.write_text("<Gating-ML/>")
-    (gates.parent / ".snakemake_timestamp").touch()
-    pack(results)
+    left = results / "figures/of_a_day_that_was_taken_out.tsv"
+    left.write_text("P02")
+    assert pack(results).read_bytes() == first
     with zipfile.ZipFile(archive) as content:
         assert {entry.date_time[0] for entry in content.infolist()} == {1980}
-        assert {"tables/wells.tsv", "cytometry/run1/gates/P01.xml"} <= set(content.namelist())
+        assert {"tables/wells.tsv", "ro-crate-metadata.json"} <= set(content.namelist())
 
 
 @pytest.mark.parametrize(
@@ -77,6 +83,7 @@ def test_a_word_of_a_raw_file_stops_it(results, name, text):
 
 def test_a_file_of_another_kind_stops_it(results):
     (results / "tables/raw.fcs").write_bytes(b"FCS3.1")
+    describe(results)
     with pytest.raises(InputError, match=r"raw\.fcs - only \.html"):
         pack(results)
 

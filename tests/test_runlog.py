@@ -57,7 +57,10 @@ def write_results(folder, verdicts=("pass", "fail")):
     (folder / "tables").mkdir()
     (folder / "report/report.html").write_text("")
     (folder / "report/what_is_new.json").write_text(
-        json.dumps({"status": "changed", "numbers": [1, 2], "verdicts": [1]})
+        json.dumps(
+            {"status": "changed", "inputs": {"added": [1], "changed": [1, 2]}, "settings": [1]}
+            | {"numbers": [1, 2], "verdicts": [1]}
+        )
     )
     rows = "".join(f"a{n}\t{verdict}\n" for n, verdict in enumerate(verdicts))
     (folder / "tables/cytometry_qc.tsv").write_text(f"acquisition\tverdict\n{rows}")
@@ -73,7 +76,7 @@ def test_the_end_says_where_the_report_is_what_was_left_out_and_the_verdicts(tmp
     write_results(tmp_path)
     lines = closing_lines(tmp_path)
     assert lines[0].startswith(f"The report: {tmp_path}/report/report.html")
-    assert "2 numbers differ, 1 verdict turned" in lines[1]
+    assert "3 inputs, 1 setting and 2 numbers differ, 1 verdict turned" in lines[1]
     assert lines[2] == "Left out after quality control: a1, plate p2."
     assert lines[3] == '  C1 CCR4 "on" T cells: not supported'
 

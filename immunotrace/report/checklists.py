@@ -85,12 +85,12 @@ def miflowcyt(case: dict, populations: pd.DataFrame, checks: pd.DataFrame) -> pd
     )  # fmt: skip
 
 
-# What MIFlowCyt asks of a reagent, and the key of panels.yaml that says it.
+# What MIFlowCyt asks of a reagent, and the key of panels.yaml that says it. Its "analyte detector" is the
+# antibody, which the clone tells; the instrument's detectors are part of the configuration.
 _REAGENTS = {
     "Analyte": None,
-    "Detector": "channel",
+    "Analyte detector, clone": "clone",
     "Reporter": "fluorochrome",
-    "Clone": "clone",
     "Maker": "maker",
     "Catalogue number": "catalogue",
 }

@@ -253,12 +253,12 @@ def change(case: dict, days: int) -> list[str]:
     else:
         source = "neither repeated baseline days nor a control, of which there are none"
     scales = [
-        *(["fractions on the logit scale and medians on the log scale"] if cytometry else []),
+        *(["fractions on the logit scale", "medians on the log scale"] if cytometry else []),
         *(["IC50s on the log scale"] if plates else []),
     ]
     errors = [
-        *(["counting error of fractions", "sampling error of medians where it is known"] if cytometry else []),
-        *(["fitting error of IC50s"] if plates else []),
+        *(["the counting error of fractions", "the sampling error of medians where it is known"] if cytometry else []),
+        *(["the fitting error of IC50s"] if plates else []),
     ]  # fmt: skip
     texts = [
         f"Each day after day {LAST_DAY} is compared with the mean of the days up to it, {wording.listed(scales)}. "
@@ -268,7 +268,7 @@ def change(case: dict, days: int) -> list[str]:
             if plates
             else ""
         )
-        + "The yardstick is a reference change value: the change that variation explains. It joins the "
+        + "The yardstick is a reference change value: the change that variation explains. It joins "
         f"{wording.listed(errors)} with the variation from day to day, from {source}. "
         + ("" if control or repeated or settings.get("variation") else "So no change is judged. ")
         + f"Intervals of a day are at {level} (Student's t); the reference change holds at {level} for all days of a "

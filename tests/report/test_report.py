@@ -353,6 +353,19 @@ def test_with_several_drugs_each_ic50_is_told_of_its_own(small_figure, monkeypat
     assert "The control moved the same way on days 21, 70 and 150." in told
 
 
+def test_an_ic50_that_cannot_be_judged_is_not_called_unchanged(small_figure, monkeypatch, tmp_path):
+    def absolute_unjudged(case, tables):
+        rows = tables["changes"]
+        rows["verdict"] = "no_change"
+        rows.loc[rows["measurement"] == "absolute_ic50", "verdict"] = "no_yardstick"
+
+    told = chapter_of(
+        "steroid_sensitivity", "full", tmp_path, small_figure, monkeypatch, absolute_unjudged
+    )
+    assert "No IC50 of the patient that could be judged went beyond" in told
+    assert "The absolute IC50 is not judged on days 21, 70 and 150: nothing shows" in told
+
+
 def test_the_course_is_that_of_the_patient(small_figure, monkeypatch, tmp_path):
     def a_control_that_was_treated(case, tables):
         rescue = {"kind": "rescue", "name": "of the control", "day": 9, "end_day": None}

@@ -90,7 +90,9 @@ def test_references_are_those_of_what_was_used():
 def test_methods_of_change_speak_of_what_the_design_has():
     full = " ".join(methods.change(example("full")[1], DAYS))
     assert "own baseline days and all days of the control HC01" in full
-    assert "medians on the log scale and IC50s on the log scale" in full
+    assert (
+        "fractions on the logit scale, medians on the log scale and IC50s on the log scale" in full
+    )
     alone = example("no_control")[1]
     assert "the patient's own baseline days alone" in " ".join(methods.change(alone, DAYS))
     alone["inputs"] = [entry for entry in alone["inputs"] if entry["day"] != -14]
@@ -149,11 +151,11 @@ def test_what_miflowcyt_asks_is_called_given_or_not():
         "Organisation",
         "Contact",
         "Material and source",
-        "Clone",
+        "Analyte detector, clone",
         "List-mode files",
     ):
         assert status(rows, item) == "not given", item
-    for item in ("Variables", "Detector", "Model", "Compensation", "Gates and percent inside"):
+    for item in ("Variables", "Model", "Compensation", "Gates and percent inside"):
         assert status(rows, item) == "given", item
     assert "LSRFortessa X20" in rows.set_index("item").loc["Model", "text"]
     panel = next(iter(case["panels"].values()))
@@ -165,8 +167,8 @@ def test_what_miflowcyt_asks_is_called_given_or_not():
         "contact": "a lab",
     }
     rows = checklists.miflowcyt(case, tables["populations"], tables["cytometry_qc"])
-    assert status(rows, "Clone") == "in part"
-    clone = rows.set_index("item").loc["Clone", "text"]
+    assert status(rows, "Analyte detector, clone") == "in part"
+    clone = rows.set_index("item").loc["Analyte detector, clone", "text"]
     assert (
         f"{marker} ({next(iter(case['panels']))}): L291H4; add clone to panels.yaml for " in clone
     )
