@@ -53,7 +53,9 @@ def pack_results(
         )
     case = json.loads((results / "report/case.json").read_text(encoding="utf-8"))
     known = words_of([json.dumps(case, ensure_ascii=False), *_program_texts(Path(program))])
-    pages = results.glob("cytometry/*/pages/*.svg")  # what the supplement is made of
+    # What the supplement is made of.
+    archives = results.glob("cytometry/*/pages.zip")
+    pages = [page for archive in archives for page in zipfile.Path(archive).iterdir()]
     found = leaks([*files, *pages], {str(path): private_words(path) - known for path in raw})
     if found:
         raise InputError(
@@ -81,7 +83,9 @@ def packed_files(results: Path) -> list[Path]:
     return sorted([crate, *(results / unquote(name) for name in files)])
 
 
-def leaks(files: Iterable[Path], private: dict[str, set[str]]) -> list[tuple[str, str, int]]:
+def leaks(
+    files: Iterable[Path | zipfile.Path], private: dict[str, set[str]]
+) -> list[tuple[str, str, int]]:
     """(file, raw file, how many of its private words the file holds) wherever there are any."""
     found = []
     for path in files:

@@ -94,13 +94,18 @@ def test_words_of_the_sheets_and_of_the_program_are_no_leak(results):
     assert pack(results).is_file()
 
 
-@pytest.mark.parametrize("name", ["tables/wells.tsv", "cytometry/run1/pages/P01.svg"])
+@pytest.mark.parametrize("name", ["tables/wells.tsv", "cytometry/run1/pages.zip/P01.svg"])
 def test_a_date_of_a_raw_file_stops_it_and_the_pages_of_the_supplement_are_searched(results, name):
     (results.parent / "raw/p.txt").write_text("P01 born 12-MAR-1970\n", encoding="utf-8")
     assert pack(results).is_file()
     path = results / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("<!-- 12-Mar-1970 -->", encoding="utf-8")
+    text = "<!-- 12-Mar-1970 -->"
+    if path.parent.suffix == ".zip":
+        path.parent.parent.mkdir(parents=True)
+        with zipfile.ZipFile(path.parent, "w") as pages:
+            pages.writestr(path.name, text)
+    else:
+        path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=f"{name} holds 1 of raw/p.txt"):
         pack(results)
 
