@@ -13,7 +13,7 @@ from immunotrace.cytometry.gate_names import gate_populations
 from immunotrace.cytometry.template_file import check_template, population_paths
 from immunotrace.errors import InputError
 from immunotrace.plates.grids import wells_of
-from immunotrace.privacy import looks_identifying
+from immunotrace.privacy import dates, looks_identifying
 from immunotrace.validation import (
     Sheet,
     YamlFile,
@@ -171,7 +171,11 @@ def load_case(config: dict, config_files: list[str]) -> Case:
         ],
         timeline=timeline_path,
         claims=claims_file.data["claims"] if claims_file else [],
-        warnings=[*_identifying(acquisitions, "acquisition"), *_identifying(plates, "plate")],
+        warnings=[
+            *_dated(settings, files),
+            *_identifying(acquisitions, "acquisition"),
+            *_identifying(plates, "plate"),
+        ],
     )
 
 
@@ -189,6 +193,18 @@ def _identifying(sheet: Sheet, name: str) -> list[str]:
                 )
             seen.add(code)
     return warnings
+
+
+def _dated(settings: dict, files: list[YamlFile]) -> list[str]:
+    """A warning for the title and each text of `study` that holds a day of the calendar."""
+    texts = {("case", "title"): settings["case"]["title"]}
+    texts |= {("study", key): value for key, value in settings.get("study", {}).items()}
+    return [
+        f"{_config_place(files, key)}: {'.'.join(key)} holds a date. It will stand in the report, where days count "
+        "from the first infusion: take it out if it is that of a birth, a sample or a visit."
+        for key, value in texts.items()
+        if dates(str(value))
+    ]
 
 
 def read_timeline(path: str) -> tuple[list[dict], list[str]]:

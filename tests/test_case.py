@@ -716,3 +716,11 @@ def test_codes_that_look_like_a_person_are_warned_of_with_their_rows(folder):
         "sheets/acquisitions.tsv line 3, column acquisition: 'a2_20150412' looks like a date",
         "sheets/plates.tsv line 2, column subject: 'Smith' looks like a name",
     ]
+
+
+def test_dates_in_texts_of_the_configuration_are_warned_of(folder):
+    with open(folder / "config.yaml", "a", encoding="utf-8") as file:
+        file.write("study:\n  diagnostics: Crohn, seen on 14-MAR-1987\n  dates: 2011 to 2013\n")
+    (warning,) = load().warnings
+    assert re.match(r"config\.yaml line \d+: study\.diagnostics holds a date\. It will", warning)
+    assert "1987" not in warning
