@@ -72,10 +72,15 @@ def load_yaml(path: str) -> tuple[YamlFile | None, list[str]]:
         line = f" line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or str(error)
         return None, [f"{path}{line}: not valid YAML: {reason}."]
+    except ValueError as error:  # what looks like a date or a number and is none: 2020-13-45
+        return None, [f"{path}: a value that is no date or number ({error}); put text in quotes."]
     lines: dict[KeyPath, int] = {}
     problems: list[str] = []
-    if node is not None:
-        _collect_lines(node, (), lines, path, problems)
+    try:
+        if node is not None:
+            _collect_lines(node, (), lines, path, problems)
+    except RecursionError:
+        return None, [f"{path}: not valid: lists or groups hold themselves, or are nested too deep."]
     return YamlFile(path, data, lines), problems
 
 
@@ -93,6 +98,13 @@ def schema_problems(data: object, schema: dict, where) -> list[str]:
         return endless
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(data), key=lambda error: [str(k) for k in error.path])
+    # What is of another type is not one of the expected values either: one mistake, one sentence.
+    mistyped = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
+    errors = [
+        error
+        for error in errors
+        if error.validator == "type" or tuple(error.absolute_path) not in mistyped
+    ]
     return [f"{where(key)}: {sentence}" for error in errors for key, sentence in _sentences(error)]
 
 

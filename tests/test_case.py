@@ -438,6 +438,34 @@ def test_a_composite_claim_of_claims_that_there_are(folder):
     load()
 
 
+def test_a_composite_or_clinical_claim_has_no_course_and_no_part_twice(folder):
+    twice = COMPOSITE.format(name="C1")
+    (folder / "sheets/claims.yaml").write_text(CLAIMS + twice)
+    assert problems().startswith("1 problem ")
+    assert "of the claims that a composite claim is made of, at least two, each once" in problems()
+    (folder / "sheets/timeline.tsv").write_text(TIMELINE + "P1\t-1\t\tscore\tS\t45\tpoints\n")
+    course = CLINICAL.format(score="S") + "    course: transient\n"
+    (folder / "sheets/claims.yaml").write_text(CLAIMS + course)
+    assert problems().startswith("1 problem ")
+    assert "a clinical claim has no `course`; remove it" in problems()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (CLAIMS.replace("title: CCR7", "title: 2020-13-45"), "no date or number .month must be in"),
+        (CLAIMS.replace("title: CCR7", "title: " + "9" * 5000), "no date or number .Exceeds"),
+        ("claims: &all [*all]\n", "lists or groups hold themselves"),
+        ("claims: " + "[" * 2000 + "]" * 2000, "nested too deep"),
+    ],
+    ids=["date", "number", "cycle", "deep"],
+)
+def test_yaml_that_only_looks_like_data_is_one_problem(folder, text, expected):
+    (folder / "sheets/claims.yaml").write_text(text)
+    assert problems().startswith("1 problem ")
+    assert re.search(rf"claims.yaml: .*{expected}", problems())
+
+
 B_PANEL = """\
   B:
     title: B cells
@@ -476,6 +504,10 @@ SHARE = {"measurement": "percent_of_parent", "marker": None}
         ({"rescue_within": 30}, "a change claim has no `rescue_within`; remove it"),
         ({"course": "any"}, "a claim of course any has no `return_window`; remove it"),
         ({"course": "none", "return_window": None}, "a claim of course none is of either `direction`"),
+        ({"kind": None}, "'claims.0.kind' is missing"),
+        ({"course": ["any"]}, "'claims.0.course' is \\['any'\\]; expected text"),
+        ({"window": [6, 1]}, "window begins on day 6 and ends on day 1"),
+        ({"populations": ["cells/T cells/CD4"] * 2}, "expected: full paths of populations, each once"),
     ],
 )  # fmt: skip
 def test_a_claim_that_nothing_can_answer_is_one_problem(folder, changed, expected):
