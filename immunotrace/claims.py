@@ -24,7 +24,7 @@ import pandas as pd
 from immunotrace.baseline import LAST_DAY
 from immunotrace.longitudinal.changes import percent_change
 from immunotrace.longitudinal.measurements import ADJUSTED
-from immunotrace.longitudinal.variation import t_quantile
+from immunotrace.longitudinal.variation import NO_CONTROL, t_quantile
 from immunotrace.report.wording import is_missing
 
 COLUMNS = [
@@ -46,6 +46,9 @@ COLUMNS = [
     "marker",
     "populations",
 ]
+
+# 32 is a fifth less than 40, though 32 / 40 - 1 is -0.19999999999999996.
+_ROUNDING = 1e-9
 
 MEASUREMENT_WORDS = {
     "percent_positive": "{marker}+ among {population} cells",
@@ -442,20 +445,22 @@ def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
         if row["kind"] == "rescue" and 0 <= row["day"] <= claim["rescue_within"]
     )
     # What a rescue treatment brings is no benefit of the infusions.
-    last = min([last, *(day for day, _ in rescues)])
-    after = [row for row in scores if first <= row["day"] <= last]
+    until = min([last, *(day for day, _ in rescues)])
+    after = [row for row in scores if first <= row["day"] <= until]
     if not before or not after:
         missing = "at baseline" if not before else f"on days {first} to {last}"
+        if before and until < last:
+            missing += f" before the rescue on day {until}"
         return Answer("not_evaluable", f"No {claim['score']} {missing}.")
     days = [row["day"] for row in after]
     baseline, mean = float(np.mean(before)), float(np.mean([row["value"] for row in after]))
     if baseline <= 0:
         return Answer("not_evaluable", f"The {claim['score']} was {baseline:g} at baseline.")
     effect = 100 * (mean / baseline - 1)
-    response = effect <= -100 * claim["minimal_change"]
+    response = effect <= -100 * claim["minimal_change"] + _ROUNDING
     course = (
-        f"The {claim['score']} averaged {mean:.3g} on days {min(days)} to {max(days)} against "
-        f"{baseline:.3g} before ({_signed(effect)} %)"
+        f"The {claim['score']} averaged {_plain(mean)} on days {min(days)} to {max(days)} against "
+        f"{_plain(baseline)} before ({_signed(effect)} %)"
     )
     rescued = (
         "rescue: " + ", ".join(f"{name} (day {day})" for day, name in rescues)
@@ -514,7 +519,7 @@ def _is_unknown(row: dict) -> bool:
 
 
 def _is_large(row: dict, minimal_change: float) -> bool:
-    return abs(row["value"] / row["baseline"] - 1) >= minimal_change
+    return abs(row["value"] / row["baseline"] - 1) >= minimal_change - _ROUNDING
 
 
 def _worst(row: dict, sign: int) -> float:
@@ -555,12 +560,12 @@ def _with_control(row: dict) -> bool:
 
 
 def _without_control(rows: list[dict]) -> str:
-    """On which of these days the control has no value, though it has on others."""
+    """On which of these days nothing shows what the control did, where there is a control."""
     without = [str(row["day"]) for row in rows if is_missing(row["control_change"])]
-    if not without or len(without) == len(rows):
+    if not without or NO_CONTROL in rows[0]["not_known"]:
         return ""
     days = "day" if len(without) == 1 else "days"
-    return f"what the run added on {days} {', '.join(without)} (no value of the control)"
+    return f"what the run added on {days} {', '.join(without)} (no change of the control is known)"
 
 
 def _batch(rows: list[dict]) -> str:
@@ -601,7 +606,10 @@ _BOUNDS = {"": "", "<": "below ", ">": "above "}
 
 
 def _plain(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+    """Three significant digits, never as a power of ten."""
+    if abs(number) >= 99.95:
+        return f"{number:,.0f}"
+    return np.format_float_positional(number, 3, unique=False, fractional=False, trim="-")
 
 
 def _end(number: float) -> str:
@@ -609,4 +617,5 @@ def _end(number: float) -> str:
 
 
 def _signed(number: float) -> str:
-    return f"{number:+.0f}".replace("-", "−")
+    text = f"{number:+.0f}"
+    return "0" if text in ("+0", "-0") else text.replace("-", "−")

@@ -6,6 +6,7 @@ import pytest
 
 from immunotrace import claims
 from immunotrace.claims import judge_claims, judge_clinical, series_of
+from immunotrace.longitudinal.variation import NO_CONTROL
 
 DAYS = [7, 21, 42, 70, 105, 150]
 CLAIM = {
@@ -210,6 +211,27 @@ def test_scores_after_a_rescue_are_not_the_infusions():
         {"subject": "P", "day": 150, "kind": "score", "name": "activity", "value": 5},
     ]
     assert judge_clinical(CLINICAL, rows, "P").verdict == "supported"
+
+
+def test_the_smallest_response_that_counts_is_one():
+    # Scores are whole numbers: 32 is a fifth less than 40.
+    claim = {**CLINICAL, "minimal_change": 0.2}
+    rows = [{**row, "value": 40 if row["day"] < 0 else 32} for row in course([0, 0], False)]
+    assert judge_clinical(claim, rows, "P").verdict == "contradicted"
+    exact = series([48, 60, 60, 60, 60, 60])  # 48 % is a fifth less than 60 %
+    assert judge_change({**CLAIM, "course": "any"}, exact).verdict == "supported"
+
+
+def test_a_rescue_before_the_window_is_told():
+    rows = [*course([48, 52], False), {"subject": "P", "day": 3, "kind": "rescue", "name": "x"}]
+    answer = judge_clinical({**CLINICAL, "window": [14, 180]}, rows, "P")
+    assert answer.sentence == "No activity on days 14 to 180 before the rescue on day 3."
+
+
+def test_numbers_are_written_out():
+    numbers = [claims._plain(x) for x in (999.7, 1234.5, 99.96, 60.0, 8.05, 0.00004, 0.0)]
+    assert numbers == ["1,000", "1,234", "100", "60", "8.05", "0.00004", "0"]
+    assert [claims._signed(x) for x in (-0.4, 0.4, -12.6)] == ["0", "0", "−13"]
 
 
 def test_clinical_from_zero():
@@ -493,8 +515,13 @@ def test_the_controls_change_is_told_in_percent_of_its_own_baseline():
 def test_days_without_the_control_are_told():
     rows = beside_control(series(FALLS), 0.0)
     rows.loc[rows["day"] == 21, "control_change"] = np.nan
-    assert "added on day 21 (no value of the control)" in judge_change(CLAIM, rows).not_known
+    told = "what the run added on day 21 (no change of the control is known)"
+    assert judge_change(CLAIM, rows).not_known == told
     assert judge_change(CLAIM, beside_control(series(FALLS), 0.0)).not_known == ""
+    # A control without baseline has a change on no day; without any control it is told already.
+    assert "on days 7, 21, 42, 70, 105, 150" in judge_change(CLAIM, series(FALLS)).not_known
+    none = series(FALLS).assign(not_known=NO_CONTROL)
+    assert judge_change(CLAIM, none).not_known == NO_CONTROL
 
 
 def test_a_second_panel_in_the_return_window_needs_a_name():

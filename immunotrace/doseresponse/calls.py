@@ -38,6 +38,7 @@ DETERMINED, CENSORED, NOT_DETERMINED = "determined", "censored", "not_determined
 _BEND = 1 / (1 + 4.6805)
 _LARGEST_CONDITION = 1e8
 _SATURATED = np.log(99)  # |u| at which a logistic curve is within 1 % of its plateau
+_ROUNDING = 1e-24  # of a sum of squares, relative to that of the responses
 _FARTHEST_MIDPOINT = np.log(1e3)
 _LARGEST_ERROR_AT_HALF = 0.05  # Sebaugh 2011: of the 50 % level, for the absolute IC50
 _NO_HIGH_PLATEAU = "no plateau at high doses: the fitted midpoint runs away beyond the tested doses"
@@ -56,13 +57,15 @@ class Call:
 
 
 def no_effect_p(curves: Curves, found: Fit) -> np.ndarray:
-    """P value of the F test of each fit against a constant, (curves,)."""
+    """P value of the F test of each fit against a constant, (curves,); 1 where all wells are alike."""
     mean = np.sum(curves.weight * curves.mean, axis=0) / curves.weight.sum(axis=0)
     constant = np.sum(curves.weight * (curves.mean - mean) ** 2, axis=0) + curves.scatter
     extra = len(found.free) - 1
     with np.errstate(divide="ignore", invalid="ignore"):
         f = (constant - found.rss) / extra / found.variance
-    return fdtrc(extra, np.maximum(found.df, 1), np.maximum(f, 0.0))
+    p = fdtrc(extra, np.maximum(found.df, 1), np.maximum(f, 0.0))
+    total = np.sum(curves.weight * curves.mean**2, axis=0)
+    return np.where(constant <= _ROUNDING * total, 1.0, p)
 
 
 def lack_of_fit_p(curves: Curves, found: Fit) -> np.ndarray:
@@ -233,7 +236,8 @@ def absolute_call(curves: Curves, found: Fit, i: int, unit: str) -> Call:
     fitted = evaluate(found.model, theta, log_doses[:, None])[0][:, 0]
     half = float(ABSOLUTE.value(theta)[0])
     lowest = log_doses[log_doses > LOG_ZERO_DOSE][0]
-    low_dose, top_dose = float(np.exp(lowest)), float(np.exp(log_doses[-1]))
+    # Doses are told apart to 12 digits (`log_dose`): rounding gives back the dose itself.
+    low_dose, top_dose = (float(f"{np.exp(end):.12g}") for end in (lowest, log_doses[-1]))
     if not fitted[-1] <= half:
         return Call(
             CENSORED,

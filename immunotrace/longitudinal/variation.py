@@ -8,6 +8,8 @@ from immunotrace.baseline import ENOUGH_DAYS
 from immunotrace.longitudinal.grid import Grid, plain_change
 from immunotrace.longitudinal.measurements import ADJUSTED
 
+NO_CONTROL = "what the run of a day adds (no control)"
+
 
 @dataclass(frozen=True)
 class Usual:
@@ -54,6 +56,8 @@ def usual_variation(
         variance = np.where(freedom > 0, np.maximum(squares - counting, 0.0) / freedom, 0.0)
     sources, not_known = [], []
     judged = freedom > 0
+    bounded = (grid.before & (grid.above | grid.below)).any(axis=1)
+    bounds = np.where(bounded, " of an exact value", "")
     for i in range(len(subject)):
         found, missing = [], []
         if is_control[i]:
@@ -65,7 +69,7 @@ def usual_variation(
             else:
                 missing.append(
                     f"how much {subject[i]} varies from day to day ({days} baseline "
-                    f"{'day' if days == 1 else 'days'})"
+                    f"{'day' if days == 1 else 'days'}{bounds[i]})"
                 )
             c = control_row[i]
             if pooled[i] and steady[0][c] > 1:
@@ -73,7 +77,7 @@ def usual_variation(
                 but = f" (without day {', '.join(map(str, left_out))})" if len(left_out) else ""
                 found.append(f"{int(steady[0][c])} days of {control}{but}")
             elif not (beside[i] and steady[0][c] > 1):
-                missing.append("what the run of a day adds (no control)")
+                missing.append(NO_CONTROL)
         if not judged[i]:
             found, known = _fall_back(grid, i, literature)
             if known is not None:

@@ -96,8 +96,16 @@ def test_a_bound_has_its_side_and_dose():
     plates = [plate("p", 0, 4.0, bottom=60), plate("q", 1, 0.02, bottom=5), plate("r", 2, 10.0)]
     curves, _, _ = fitted(*plates)
     assert list(curves["bound"]) == [">", "<", ""]
-    assert curves["bound_dose"].tolist()[:2] == pytest.approx([250, 0.05], rel=1e-12)
+    assert curves["bound_dose"].tolist()[:2] == [250, 0.05]  # the doses themselves
     assert np.isnan(curves["bound_dose"].iloc[2])
+
+
+@pytest.mark.parametrize("weights", ["constant", "relative"])
+def test_wells_that_are_all_alike_are_flat(weights):
+    """As of a counter that is saturated: no scatter and no effect."""
+    alike = plate("p", 0, 10.0).assign(response=100.0)
+    row = fitted(alike, weights=weights)[0].iloc[0]
+    assert row["reason"].startswith("flat: no effect of the dose (F test against a constant, p = 1)")
 
 
 def test_a_bound_below_the_lowest_dose_is_never_taken_for_the_top_dose():
