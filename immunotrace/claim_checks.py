@@ -283,7 +283,9 @@ def _check_days(claim: dict, rows: list[dict], patient, say) -> None:
         if name not in claim or not days:
             continue
         first, last = claim[name]
-        if max(first, LAST_DAY + 1) <= last < days[-1] and not any(first <= day <= last for day in days):
+        if max(first, LAST_DAY + 1) <= last < days[-1] and not any(
+            first <= day <= last for day in days
+        ):
             say(
                 f"{patient} has no sample on days {first} to {last}; expected a {name} with one of the "
                 f"days {', '.join(map(str, days))}.",

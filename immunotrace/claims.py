@@ -173,13 +173,17 @@ def _named(claim: dict, rows: list[dict]) -> list[dict]:
 
 
 def _at_level(row: dict, level: float, days: int) -> dict:
-    """A row with its interval, reference change and verdict at another level."""
+    """A row with its interval, reference changes and verdicts at another level.
 
-    def times(p: float, p_before: float) -> float:
-        return _t(row, p) / _t(row, p_before)
+    `control_moved` stays as it is: it tells of the run, not of the claim.
+    """
+
+    def times(p: float, p_before: float, freedom: str = "degrees_of_freedom") -> float:
+        return _t(row, p, freedom) / _t(row, p_before, freedom)
 
     one = times(0.5 + level / 2, 0.5 + row["level"] / 2)
     every = times(1 - (1 - level) / (2 * days), 1 - (1 - row["level"]) / (2 * days))
+    beside = times(1 - (1 - level) / days, 1 - (1 - row["level"]) / days, "days_degrees_of_freedom")
     row = {
         **row,
         "change_low": row["change"] + (row["change_low"] - row["change"]) * one,
@@ -192,11 +196,16 @@ def _at_level(row: dict, level: float, days: int) -> dict:
         fell = row["change"] < row["reference_change_low"] and not _at_least(row)
         rose = row["change"] > row["reference_change_high"] and not _at_most(row)
         row["verdict"] = "decrease" if fell else "increase" if rose else "no_change"
+    if not is_missing(row.get("control_reference")):
+        row["control_reference"] *= beside
+        more = abs(_less_control(row)) > row["control_reference"]
+        same_way = _less_control(row) * row["change"] > 0
+        row["exceeds_control"] = "yes" if more and same_way else "no"
     return row
 
 
-def _t(row: dict, p: float) -> float:
-    freedom = row.get("degrees_of_freedom", np.nan)
+def _t(row: dict, p: float, column: str = "degrees_of_freedom") -> float:
+    freedom = row.get(column, np.nan)
     return float(t_quantile(np.inf if is_missing(freedom) else freedom, p))
 
 

@@ -80,7 +80,9 @@ def load_yaml(path: str) -> tuple[YamlFile | None, list[str]]:
         if node is not None:
             _collect_lines(node, (), lines, path, problems)
     except RecursionError:
-        return None, [f"{path}: not valid: lists or groups hold themselves, or are nested too deep."]
+        return None, [
+            f"{path}: not valid: lists or groups hold themselves, or are nested too deep."
+        ]
     return YamlFile(path, data, lines), problems
 
 

@@ -75,7 +75,8 @@ def days_table(curves: pd.DataFrame, level: float) -> pd.DataFrame:
             for key, day in of_drug.groupby(_KEYS, sort=False):
                 found = np.log10(day[f"{kind}_ic50"].astype(float).dropna())
                 mean = found.mean()
-                half = stdtrit(df, 0.5 + level / 2) * sd / np.sqrt(len(found)) if df else np.nan
+                known = df and len(found)
+                half = stdtrit(df, 0.5 + level / 2) * sd / np.sqrt(len(found)) if known else np.nan
                 rows.append(
                     dict(zip(_KEYS, key, strict=True))
                     | {

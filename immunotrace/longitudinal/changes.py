@@ -56,6 +56,7 @@ COLUMNS = [
     "control_change",
     "control_change_percent",
     "exceeds_control",
+    "control_reference",
     "not_known",
     "variance_between_days",
     "variance_of_value",
@@ -84,7 +85,8 @@ def changes(
     the change's interval that is so unknown is empty. Verdicts: `decrease`, `increase`, `no_change`,
     `no_yardstick` (nothing shows how much variation is usual) and `no_baseline`. `control_moved`: how the
     control changed on that day, beyond its own variation. `exceeds_control` (yes, no, or empty without a
-    control's value): whether the change is larger than the control's of that day, `control_change`.
+    control's value): whether the change is larger than the control's of that day, `control_change`, by
+    more than `control_reference`.
     `not_known`: what the design cannot tell.
     """
     if values.empty:
@@ -150,7 +152,7 @@ def _table(grid: Grid, usual: Usual, control_moves: np.ndarray, level: float) ->
     beside = ((grid.control_row >= 0) & ~grid.is_control)[:, None]
     known = beside & ~(at_least | at_most)[grid.control_row]
     of_control = np.where(known, change[grid.control_row], np.nan)
-    exceeds = _exceeds_control(
+    exceeds, control_reference = _exceeds_control(
         grid, change, of_control, between + np.stack([below, above]), freedom, after, level
     )
     i, j = np.nonzero(after)
@@ -195,6 +197,7 @@ def _table(grid: Grid, usual: Usual, control_moves: np.ndarray, level: float) ->
                 grid.series["scale"].to_numpy()[i], back(baseline[c, j]), of_control[i, j]
             ),
             "exceeds_control": exceeds[i, j],
+            "control_reference": control_reference[i, j],
             "not_known": np.array(usual.not_known, object)[i],
             "variance_between_days": usual.variance[i],
             "variance_of_value": of_value,
@@ -206,22 +209,25 @@ def _table(grid: Grid, usual: Usual, control_moves: np.ndarray, level: float) ->
     )
 
 
-def _exceeds_control(grid, change, of_control, totals, freedom, after, level) -> np.ndarray:
+def _exceeds_control(
+    grid, change, of_control, totals, freedom, after, level
+) -> tuple[np.ndarray, np.ndarray]:
     """Whether a change is larger than the control's of the same day: "yes", "no", "" (no control).
 
-    What a run adds to both subjects is not in their difference. One-sided, all days together at
-    `level`; `totals`: variance of the lower and of the upper side of each change.
+    And by how much it must be, on the analysis scale. What a run adds to both subjects is not in their
+    difference. One-sided, all days together at `level`; `totals`: variance of the lower and of the
+    upper side of each change.
     """
     p = 1 - (1 - level) / np.maximum(after.sum(axis=1), 1)[:, None]
     t = t_quantile(freedom, p)
     below, above = totals
     c = grid.control_row
     with np.errstate(invalid="ignore"):
-        difference = change - of_control
-        fell = difference < -t * np.sqrt(above + below[c])
-        rose = difference > t * np.sqrt(below + above[c])
-        more = np.where(change < 0, fell, rose)
-    return np.where(np.isfinite(of_control), np.where(more, "yes", "no"), "").astype(object)
+        reference = t * np.sqrt(np.where(change < 0, above + below[c], below + above[c]))
+        more = np.where(change < 0, -1, 1) * (change - of_control) > reference
+    known = np.isfinite(of_control)
+    exceeds = np.where(known, np.where(more, "yes", "no"), "").astype(object)
+    return exceeds, np.where(known & np.isfinite(reference), reference, np.nan)
 
 
 def _bounds(below: np.ndarray, above: np.ndarray) -> np.ndarray:

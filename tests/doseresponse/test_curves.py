@@ -105,7 +105,9 @@ def test_wells_that_are_all_alike_are_flat(weights):
     """As of a counter that is saturated: no scatter and no effect."""
     alike = plate("p", 0, 10.0).assign(response=100.0)
     row = fitted(alike, weights=weights)[0].iloc[0]
-    assert row["reason"].startswith("flat: no effect of the dose (F test against a constant, p = 1)")
+    assert row["reason"].startswith(
+        "flat: no effect of the dose (F test against a constant, p = 1)"
+    )
 
 
 def test_a_bound_below_the_lowest_dose_is_never_taken_for_the_top_dose():
@@ -310,6 +312,15 @@ def test_plates_of_a_day_are_replicates_of_the_day():
     truth = 10 * 50 / 38
     held = (days["ic50_low"] < truth) & (truth < days["ic50_high"])
     assert held.sum() >= 16  # of 19 expected; binomial standard deviation 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_day_without_a_determined_plate_has_no_mean():
+    several = [plate(f"p{n}", 1, 10.0, seed=n) for n in range(2)]
+    days = tables_of(*several, plate("q", 2, 4.0, bottom=60))["days"]
+    absolute = days[(days["ic50_kind"] == "absolute") & (days["day"] == 2)].iloc[0]
+    assert absolute["plates_determined"] == 0
+    assert absolute[["ic50", "ic50_low", "ic50_high"]].isna().all()
 
 
 def test_one_plate_a_day_says_nothing_of_the_scatter_between_plates():

@@ -224,6 +224,26 @@ def test_a_batch_effect_of_several_runs_does_not_hide_itself():
     assert set(moved) == {7, 21, 42}
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_claims_own_level_is_that_of_a_table_made_at_it(seed):
+    # Falls of 0.3 where days vary by 0.05: they exceed the control's change at one level, not at another.
+    from immunotrace.claims import _at_level, series_of
+
+    values = noise_series([(7, -0.35), (21, -0.3), (42, -0.25)], seed=seed)
+    made = {level: changes(values, "C", level).query("subject == 'P'") for level in (0.95, 0.999)}
+    # Else the yardstick of one of them would leave out other days.
+    assert made[0.95]["control_moved"].tolist() == made[0.999]["control_moved"].tolist()
+    (rows,) = series_of(made[0.95]).values()
+    (expected,) = series_of(made[0.999]).values()
+    for row, other in zip(rows, expected, strict=True):
+        told = _at_level(row, 0.999, len(rows))
+        for name in ("change_low", "change_high", "reference_change_low", "control_reference"):
+            # degrees of freedom are rounded to one digit in the table
+            assert told[name] == pytest.approx(other[name], rel=0.02), name
+        assert told["exceeds_control"] == other["exceeds_control"]
+        assert told["verdict"] == other["verdict"]
+
+
 def test_a_change_of_the_patient_alone_exceeds_the_control():
     table = changes(noise_series([(21, -0.8)]), "C", 0.95).query("subject == 'P'").set_index("day")
     assert table.loc[21, "exceeds_control"] == "yes"
@@ -380,6 +400,12 @@ def test_bounds_on_either_side_take_part(before, later, verdict, end):
     assert table[end].isna().all()
     other = {"change_low": "change_high", "change_high": "change_low"}[end]
     assert table[other].notna().all()
+
+
+def test_baseline_days_that_are_bounds_are_not_called_missing():
+    before = [(-28, "<"), (-14, "<"), (-1, "<")]
+    table = changes(measurements(None, None, curves_table([*before, (7, 100.0)])), None, 0.95)
+    assert "(0 baseline days of an exact value)" in table["not_known"].iloc[0]
 
 
 def test_a_claim_is_answered_from_an_ic50_below_the_lowest_dose():
