@@ -1,6 +1,7 @@
 from snakemake.utils import min_version
 
 from immunotrace.runlog import follow
+from immunotrace.validation import load_yaml
 
 min_version("9.0")
 
@@ -9,6 +10,10 @@ RUN = follow(workflow)
 
 # A configuration given on the command line replaces the bundled case; it does not add to it.
 if not workflow.overwrite_configfiles:
+    # What Snakemake says of a file that is no YAML names neither the file nor the line.
+    settings_file, unreadable = load_yaml("config.yaml")
+    if settings_file is None:
+        raise SystemExit(f"Error: {unreadable[0]}")
 
     configfile: "config.yaml"
 

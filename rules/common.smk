@@ -27,7 +27,8 @@ try:
         config, [str(f) for f in workflow.overwrite_configfiles or ["config.yaml"]]
     )
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    # A user's mistake, not one of the workflow: without the place in this file that Snakemake would add.
+    raise SystemExit(f"Error: {error}") from None
 
 if workflow.is_main_process:
     for warning in CASE.warnings:

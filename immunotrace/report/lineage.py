@@ -171,6 +171,35 @@ def change_text(chapter: Chapter, measurement: str, unit: str) -> list[str]:
     return [*lines[:_MOST_LINES], *more, *tail]
 
 
+def cut_by_a_marker(chapter: Chapter, results: str, group: str) -> str:
+    """A caution where a marker that is measured also cuts the subsets; else nothing."""
+    cutting = set(subset_thresholds(results, group)["marker"])
+    both = [name for name in chapter.markers["marker"].unique() if name in cutting]
+    if not both or not chapter.over_time:
+        return ""
+    return (
+        f"Subsets are cut by {wording.listed(both)}, measured here as well: where such a marker falls or rises on "
+        "all cells, cells move between subsets by that alone, which is no second finding."
+    )
+
+
+def medians_below_thresholds(chapter: Chapter) -> str:
+    """A caution about medians that lie below their marker's threshold on half of the values or more."""
+    rows = chapter.markers.dropna(subset=["median_all", "threshold"])
+    below = (rows["median_all"] < rows["threshold"]).groupby([rows["marker"], rows["population"]])
+    often = (below.mean() >= 0.5).groupby("marker").agg(["sum", "count"])
+    told = [
+        f"{marker} (in {number} of {wording.things(populations, 'population')})"
+        for marker, number, populations in often[often["sum"] > 0].itertuples()
+    ]
+    if not told:
+        return ""
+    return (
+        f"Most medians lie below the marker's threshold for {wording.listed(told)}: such a median is that of a "
+        "cell without the marker, and tells little of its expression."
+    )
+
+
 def changes_table(chapter: Chapter) -> pd.DataFrame:
     """The changed series of all measurements, for a table."""
     parts = [

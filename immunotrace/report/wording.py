@@ -29,7 +29,8 @@ def fixed(value, decimals: int = 1) -> str:
     """A number with a fixed count of decimals, so that a column lines up."""
     if is_missing(value):
         return "–"
-    return f"{float(value):,.{decimals}f}".replace("-", "−")
+    # What rounds to zero has no sign.
+    return f"{round(float(value), decimals) + 0.0:,.{decimals}f}".replace("-", "−")
 
 
 def count(value) -> str:

@@ -366,6 +366,32 @@ def test_an_ic50_that_cannot_be_judged_is_not_called_unchanged(small_figure, mon
     assert "The absolute IC50 is not judged on days 21, 70 and 150: nothing shows" in told
 
 
+def test_cautions_stand_where_a_number_is_easily_read_as_more_than_it_is(
+    small_figure, monkeypatch, tmp_path
+):
+    def low_medians(case, tables):
+        markers = tables["markers"]
+        markers["threshold"] = 100.0
+        markers["median_all"] = markers["median_all"].where(markers["marker"] != "CCR4", 99.0)
+        others = markers["marker"] != "CCR4"
+        markers.loc[others, "median_all"] = 101.0
+
+    told = chapter_of("t_cells", "full", tmp_path, small_figure, monkeypatch, low_medians)
+    assert "Most medians lie below the marker's threshold for CCR4 (in " in told
+
+    def levelled_off(case, tables):
+        curves = tables["curves"]
+        last = (curves["subject"] == case["patient"]) & (curves["day"] == curves["day"].max())
+        curves[["call", "bound"]] = curves[["call", "bound"]].astype(object)
+        curves.loc[last, ["call", "bound"]] = ["censored", ">"]
+        curves.loc[last, "relative_ic50"] = 4.6
+
+    told = chapter_of(
+        "steroid_sensitivity", "full", tmp_path / "more", small_figure, monkeypatch, levelled_off
+    )
+    assert "the curve levels off before half of the proliferation is inhibited" in told
+
+
 def test_the_course_is_that_of_the_patient(small_figure, monkeypatch, tmp_path):
     def a_control_that_was_treated(case, tables):
         rescue = {"kind": "rescue", "name": "of the control", "day": 9, "end_day": None}

@@ -78,3 +78,8 @@ def test_short_names_tell_populations_apart():
 )
 def test_file_size(size, text):
     assert wording.file_size(size) == text
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    assert wording.fixed(-0.04) == "0.0"
+    assert wording.fixed(-0.06) == "−0.1"
