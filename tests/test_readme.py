@@ -68,3 +68,14 @@ def test_files_and_folders_that_it_names_exist(readme, repository):
             "history/",
             "share.zip",
         )
+
+
+def test_every_key_of_a_gate_template_is_explained(repository):
+    told = (repository / "docs" / "gates.md").read_text(encoding="utf-8")
+    schema = load_schema("gates")
+    cut = schema["properties"]["cuts"]["additionalProperties"]
+    gate = schema["properties"]["gates"]["items"]
+    for part in (schema, cut, gate):
+        assert [key for key in part["properties"] if f"`{key}`" not in told] == []
+    words = [*cut["properties"]["method"]["enum"], *gate["properties"]["method"]["enum"]]
+    assert [word for word in words if f"`{word}`" not in told] == []
