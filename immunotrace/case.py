@@ -5,8 +5,10 @@ jsonschema.
 """
 
 import os
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 
 from immunotrace.claim_checks import claim_problems
 from immunotrace.cytometry.gate_names import gate_populations
@@ -20,6 +22,7 @@ from immunotrace.validation import (
     duplicates,
     load_schema,
     load_yaml,
+    merged,
     read_sheet,
     schema_problems,
     suggestion,
@@ -27,6 +30,8 @@ from immunotrace.validation import (
 )
 
 SIMULATED = "results/simulated"
+
+_SLIP = 0.8  # so alike, of 1, are two codes of which one is a slip: MCS01 and MSC01
 
 
 @dataclass(frozen=True)
@@ -113,18 +118,38 @@ def load_case(config: dict, config_files: list[str]) -> Case:
     plates, found = _sheet(settings, "plates")
     problems += found
     roles: dict[str, str] = {}
-    problems += _acquisition_problems(acquisitions, panels_file, simulated, roles)
+    about = settings.get("case", {})
+    subjects = [about[key] for key in ("patient", "control") if key in about]
+    sheets = [acquisitions, plates]
+    in_sheets = {row["subject"] for sheet in sheets for row in sheet.rows if "subject" in row}
+    misspelt = {
+        subject: near
+        for subject in sorted(in_sheets - set(subjects))
+        if (near := _meant(subject, [name for name in subjects if name in in_sheets]))
+    }
+    for sheet in sheets:
+        problems += _misspelt(sheet, misspelt)
+    problems += _acquisition_problems(acquisitions, panels_file, simulated, roles, misspelt)
     overrides, found = _sheet(settings, "gate_overrides")
     problems += found + _override_problems(overrides, acquisitions, panels_file)
     plate_maps, found = _plate_maps(plates)
     problems += found
     problems += _plate_problems(plates, plate_maps, simulated, roles, settings["dose_response"])
+    named_sheets = [
+        sheet
+        for name, sheet in (("acquisitions", acquisitions), ("plates", plates))
+        if name in config
+    ]
     if "case" in settings:
-        problems += _subject_problems(settings, files, roles)
+        every = all(sheet.is_whole("subject", "role") for sheet in named_sheets)
+        problems += _subject_problems(settings, files, roles, every)
     timeline_path = settings.get("timeline")
     timeline = None
     if timeline_path and not (simulated and _is_simulated(timeline_path)):
-        timeline, found = read_timeline(timeline_path)
+        events, found = _timeline(timeline_path)
+        if subjects and all(sheet.is_whole("subject") for sheet in named_sheets):
+            found += _strangers(events, in_sheets | set(subjects), subjects)
+        timeline = None if found else events.rows
         problems += found
     claims_file = None
     if "claims" in settings:
@@ -134,7 +159,8 @@ def load_case(config: dict, config_files: list[str]) -> Case:
             panels = _panels(panels_file)
             problems += claim_problems(
                 claims_file,
-                settings,
+                config,
+                settings.get("case", {}).get("patient"),
                 panels,
                 _made_populations(panels),
                 acquisitions,
@@ -209,6 +235,11 @@ def _dated(settings: dict, files: list[YamlFile]) -> list[str]:
 
 def read_timeline(path: str) -> tuple[list[dict], list[str]]:
     """The rows of a timeline sheet and what is wrong with it."""
+    sheet, problems = _timeline(path)
+    return sheet.rows, problems
+
+
+def _timeline(path: str) -> tuple[Sheet, list[str]]:
     sheet, problems = read_sheet(path, load_schema("timeline"))
     for index, row in enumerate(sheet.rows):
         if "end_day" in row and "day" in row and row["end_day"] < row["day"]:
@@ -216,14 +247,55 @@ def read_timeline(path: str) -> tuple[list[dict], list[str]]:
                 f"{sheet.where(index, 'end_day')}: {row['end_day']} is before day {row['day']}; "
                 "expected the same day or a later one."
             )
-        if row.get("kind") == "score" and "value" not in row:
+        if row.get("kind") == "score" and "value" not in row and sheet.is_read(index, "value"):
             problems.append(
                 f"{sheet.where(index, 'value')}: empty; expected the value of the score."
             )
-    return sheet.rows, problems
+    return sheet, problems
+
+
+def _meant(subject: str, names: list[str]) -> str:
+    """The name that a subject's code is likely to be a slip of, or an empty string.
+
+    Codes that differ in their number alone are of two subjects: MSC02 is no slip of MSC01.
+    """
+
+    def parts(code: str) -> tuple[str, list[int]]:
+        letters = re.sub(r"[\d_.-]", "", code).lower()
+        return letters, [int(digits) for digits in re.findall(r"\d+", code)]
+
+    for name in names:
+        (letters, numbers), (its_letters, its_numbers) = parts(subject), parts(name)
+        if letters == its_letters and numbers and its_numbers and numbers != its_numbers:
+            continue
+        if SequenceMatcher(None, subject.lower(), name.lower()).ratio() >= _SLIP:
+            return name
+    return ""
+
+
+def _misspelt(sheet: Sheet, meant: dict[str, str]) -> list[str]:
+    return [
+        f"{sheet.where(index, 'subject')}: {row['subject']!r} is not the subject that the configuration "
+        f"names, but nearly. Did you mean {meant[row['subject']]!r}? Another subject needs a code that is "
+        "less alike."
+        for index, row in enumerate(sheet.rows)
+        if row.get("subject") in meant
+    ]
+
+
+def _strangers(timeline: Sheet, known: set[str], subjects: list[str]) -> list[str]:
+    """Subjects of the timeline that no other sheet and no `case` names."""
+    return [
+        f"{timeline.where(index, 'subject')}: {row['subject']!r} is in no other sheet and is not the "
+        f"subject of `case`; expected one of {', '.join(sorted(known))}."
+        f"{suggestion(row['subject'], [*subjects, *sorted(known)])}"
+        for index, row in enumerate(timeline.rows)
+        if "subject" in row and row["subject"] not in known
+    ]
 
 
 def _stop(problems: list[str]) -> None:
+    problems = merged(problems)
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     lines = [f"  {number}. {problem}" for number, problem in enumerate(problems, 1)]
     raise InputError("\n".join([f"{count} in the configuration and its sheets:", *lines]))
@@ -242,8 +314,27 @@ def _config_place(files: list[YamlFile], key: tuple) -> str:
 def _load_checked(path: str, schema: str) -> tuple[YamlFile | None, list[str]]:
     file, problems = load_yaml(path)
     if file is not None:
-        problems += schema_problems(file.data, load_schema(schema), file.where)
+        named = _claim_key(file.data) if schema == "claims" else None
+        problems += schema_problems(file.data, load_schema(schema), file.where, named)
     return file, problems
+
+
+def _claim_key(data: object):
+    """Words for a key of the claims file: by the name of its claim, where it has one."""
+
+    def named(key: tuple) -> str:
+        item = data
+        for part in key[:2]:
+            try:
+                item = item[part]
+            except (KeyError, IndexError, TypeError):
+                item = None
+        if len(key) < 2 or not isinstance(item, dict) or not isinstance(item.get("claim"), str):
+            return repr(".".join(map(str, key)) or "the document")
+        inner = ".".join(map(str, key[2:]))
+        return (f"{inner!r} of " if inner else "") + f"claim {item['claim']!r}"
+
+    return named
 
 
 def _sheet(settings: dict, name: str) -> tuple[Sheet, list[str]]:
@@ -284,11 +375,13 @@ def _missing_files(sheet: Sheet, column: str, simulated: bool) -> list[str]:
             continue
         path = _beside(sheet.path, row[column])
         if not (simulated and _is_simulated(path)) and not os.path.isfile(path):
-            problems.append(
-                f"{sheet.where(index, column)}: no file {row[column]!r} beside the sheet "
-                f"(looked for {path!r}). Put it there, correct the path, or remove the row."
-            )
+            problems.append(f"{sheet.where(index, column)}: {_no_file(row[column], path)}")
     return problems
+
+
+def _no_file(name: str, path: str) -> str:
+    looked = "" if path == os.path.normpath(name) else f" (looked for {path!r})"
+    return f"no file {name!r} beside the sheet{looked}. Put it there, correct the path, or remove the row."
 
 
 def _consistent_roles(sheet: Sheet, seen: dict[str, str]) -> list[str]:
@@ -305,7 +398,11 @@ def _consistent_roles(sheet: Sheet, seen: dict[str, str]) -> list[str]:
 
 
 def _acquisition_problems(
-    sheet: Sheet, panels_file: YamlFile | None, simulated: bool, roles: dict[str, str]
+    sheet: Sheet,
+    panels_file: YamlFile | None,
+    simulated: bool,
+    roles: dict[str, str],
+    misspelt: dict[str, str],
 ) -> list[str]:
     problems = _consistent_roles(sheet, roles)
     problems += _missing_files(sheet, "fcs", simulated)
@@ -315,8 +412,13 @@ def _acquisition_problems(
         return problems
     panels = panels_file.data["panels"]
     stained = defaultdict(set)
+    # Rows with a mistake, which may be the controls that another row seems to lack.
+    unsure = set()
     for index, row in enumerate(sheet.rows):
         panel = panels.get(row.get("panel"))
+        subject = misspelt.get(row.get("subject"), row.get("subject"))
+        if panel is None or not sheet.is_read(index, "subject", "staining"):
+            unsure.add((subject, row.get("panel") if panel else None))
         if panel is None:
             if "panel" in row:
                 problems.append(
@@ -331,16 +433,19 @@ def _acquisition_problems(
                 f"{panel['compensation']}`, so no matrix of this sheet is used; remove it, or set "
                 "`compensation: fcs`."
             )
-        stained[row.get("subject"), row["panel"]].add(row.get("staining"))
+        stained[subject, row["panel"]].add(row.get("staining"))
         markers = panel["markers"]
         left_out = row.get("staining", "").removeprefix("FMO:")
         if left_out != row.get("staining", "") and left_out not in markers:
+            unsure.add((subject, row["panel"]))
             problems.append(
                 f"{sheet.where(index, 'staining')}: the panel {row['panel']!r} has no marker "
                 f"{left_out!r}; expected FMO: and one of {', '.join(markers)}."
                 f"{suggestion(left_out, markers)}"
             )
     for (subject, name), stainings in stained.items():
+        if any(who in (None, subject) and what in (None, name) for who, what in unsure):
+            continue
         for marker, part in panels[name]["markers"].items():
             if part.get("threshold") == "fmo" and f"FMO:{marker}" not in stainings:
                 problems.append(
@@ -379,7 +484,8 @@ def _override_problems(
     first: dict[tuple, int] = {}
     for index, row in enumerate(sheet.rows):
         acquisition, population = row.get("acquisition"), row.get("population")
-        if acquisition is not None and acquisition not in panel_of:
+        known_row = acquisition is None or acquisition in panel_of
+        if not known_row and acquisitions.is_whole("acquisition"):
             problems.append(
                 f"{sheet.where(index, 'acquisition')}: {acquisition!r} is not in the acquisitions "
                 f"sheet.{suggestion(acquisition, panel_of)}"
@@ -407,10 +513,7 @@ def _override_problems(
             )
             continue
         if not os.path.isfile(path):
-            problems.append(
-                f"{sheet.where(index, 'gates')}: no file {row['gates']!r} beside the sheet (looked "
-                f"for {path!r}). Put it there, correct the path, or remove the row."
-            )
+            problems.append(f"{sheet.where(index, 'gates')}: {_no_file(row['gates'], path)}")
             continue
         if path not in there_in:
             there_in[path] = gate_populations(path)
@@ -500,13 +603,16 @@ def _plate_maps(plates: Sheet) -> tuple[dict[str, list[dict]], list[str]]:
                     f"{sheet.lines[wells[twice[0]]]}; expected each well once."
                 )
             maps[path] += [{**well, "well": name} for name in names]
-            if (well.get("well_role") == "sample") != ("dose" in well):
+            has_dose = "dose" in well
+            if sheet.is_read(index, "well_role", "dose") and has_dose != (
+                well["well_role"] == "sample"
+            ):
                 problems.append(
                     f"{sheet.where(index, 'dose')}: expected a dose in a well of role sample, and "
                     "in no other (stimulated wells without drug have the role control)."
                 )
         roles = {well.get("well_role") for well in sheet.rows}
-        if sheet.rows and not {"sample", "control"} <= roles:
+        if sheet.is_whole("well_role") and not {"sample", "control"} <= roles:
             problems.append(
                 f"{path}: expected wells of the roles sample and control; there are "
                 f"{', '.join(sorted(map(str, roles)))}."
@@ -536,7 +642,9 @@ def _plate_problems(
                     "file, or a map with other samples."
                 )
                 break
-        unit = units.setdefault(row.get("drug"), row.get("dose_unit"))
+        if not {"drug", "dose_unit"} <= set(row):
+            continue
+        unit = units.setdefault(row["drug"], row["dose_unit"])
         if row.get("dose_unit") != unit and "dose_unit" not in settings:
             problems.append(
                 f"{sheet.where(index, 'dose_unit')}: {row.get('dose_unit')!r}, but {row.get('drug')!r} "
@@ -546,11 +654,14 @@ def _plate_problems(
     return problems + _consistent_roles(sheet, roles)
 
 
-def _subject_problems(settings: dict, files: list[YamlFile], roles: dict[str, str]) -> list[str]:
+def _subject_problems(
+    settings: dict, files: list[YamlFile], roles: dict[str, str], every: bool
+) -> list[str]:
+    """`every`: whether `roles` are those of all rows, none of them unreadable."""
     problems = []
     for key, role in (("patient", "patient"), ("control", "control")):
         subject = settings["case"].get(key)
-        if subject is not None and roles and roles.get(subject) != role:
+        if subject is not None and (every or subject in roles) and roles.get(subject) != role:
             known = [name for name, value in roles.items() if value == role]
             problems.append(
                 f"{_config_place(files, ('case', key))}: case.{key} is {subject!r}, which no row of "

@@ -24,7 +24,8 @@ _UNUSED = {
 
 def claim_problems(
     file: YamlFile,
-    settings: dict,
+    config: dict,
+    patient: str | None,
     panels: dict[str, dict],
     made: dict[str, list[str] | None],
     acquisitions: Sheet,
@@ -33,10 +34,10 @@ def claim_problems(
 ) -> list[str]:
     """What is wrong with claims that pass the schema, a sentence a mistake.
 
-    `panels` is empty where the panels file has mistakes of its own; `made`: the populations that a panel's
-    gates make, None where only the gates' own file can tell. `timeline` is None where it cannot be read.
+    `config` says which sheets there are. What depends on a part with mistakes of its own is not checked:
+    `patient` and `timeline` are None and `panels` empty where they have some. `made`: the populations that
+    a panel's gates make, None where only the gates' own file can tell.
     """
-    patient = settings.get("case", {}).get("patient")
     problems = []
     seen = set()
     plain = [claim["claim"] for claim in file.data["claims"] if claim["kind"] != "composite"]
@@ -63,13 +64,14 @@ def claim_problems(
                         number,
                     )
         elif claim["kind"] == "clinical":
-            _check_score(claim, settings, timeline, patient, say)
+            _check_score(claim, config, timeline, patient, say)
         elif claim["measurement"].endswith("_ic50"):
-            rows = _check_plates(claim, settings, plates, patient, say)
-            _check_days(claim, rows, patient, say)
+            rows = _check_plates(claim, config, plates, patient, say)
+            _check_days(claim, rows if plates.is_whole("day") else [], patient, say)
         else:
-            rows = _check_cells(claim, settings, panels, made, acquisitions, patient, say)
-            _check_days(claim, rows, patient, say)
+            rows = _check_cells(claim, config, panels, made, acquisitions, patient, say)
+            whole = acquisitions.is_whole("subject", "panel", "staining", "day")
+            _check_days(claim, rows if whole else [], patient, say)
     return problems
 
 
@@ -94,6 +96,7 @@ def _check_windows(claim: dict, say) -> None:
         if name not in claim:
             continue
         first, last = claim[name]
+        begins, ends = claim["window"]
         if first > last:
             say(
                 f"{name} begins on day {first} and ends on day {last}; expected the earlier day first.",
@@ -105,18 +108,30 @@ def _check_windows(claim: dict, say) -> None:
                 "the first infusion.",
                 name,
             )
-        elif name == "return_window" and last <= claim["window"][0]:
+        elif first <= LAST_DAY:
             say(
-                f"return_window ends on day {last} and window begins on day {claim['window'][0]}; "
-                "expected days after the change.",
+                f"{name} begins on day {first}, but days up to {LAST_DAY} are baseline; expected days "
+                f"after the first infusion, from day {LAST_DAY + 1}.",
+                name,
+            )
+        elif name == "return_window" and last <= begins:
+            say(
+                f"return_window ends on day {last} and window begins on day {begins}; expected days after "
+                "the change.",
+                name,
+            )
+        elif name == "return_window" and first <= ends and begins <= ends:
+            say(
+                f"return_window begins on day {first} and window ends on day {ends}; expected days after "
+                "the window.",
                 name,
             )
 
 
-def _check_score(claim: dict, settings: dict, timeline, patient, say) -> None:
-    if "timeline" not in settings:
+def _check_score(claim: dict, config: dict, timeline, patient, say) -> None:
+    if "timeline" not in config:
         say("a clinical claim needs a `timeline` in the configuration.")
-    if timeline is None:
+    if timeline is None or patient is None:
         return
     scores = sorted(
         {
@@ -133,13 +148,15 @@ def _check_score(claim: dict, settings: dict, timeline, patient, say) -> None:
         )
 
 
-def _check_plates(claim: dict, settings: dict, plates: Sheet, patient, say) -> list[dict]:
+def _check_plates(claim: dict, config: dict, plates: Sheet, patient, say) -> list[dict]:
     """The patient's plates that answer a claim; with what is wrong told."""
-    if "plates" not in settings:
+    if "plates" not in config:
         say(f"{claim['measurement']} needs `plates` in the configuration.", "measurement")
         return []
     own = [row for row in plates.rows if row.get("subject") == patient and "drug" in row]
     drugs = sorted({row["drug"] for row in own})
+    if patient is None or not plates.is_whole("subject", "drug"):
+        return []
     if "drug" in claim and claim["drug"] not in drugs:
         say(
             f"no plate of {patient} has the drug {claim['drug']!r}; expected one of "
@@ -154,10 +171,10 @@ def _check_plates(claim: dict, settings: dict, plates: Sheet, patient, say) -> l
     return [row for row in own if row["drug"] == claim.get("drug", row["drug"])]
 
 
-def _check_cells(claim, settings, panels, made, acquisitions: Sheet, patient, say) -> list[dict]:
+def _check_cells(claim, config, panels, made, acquisitions: Sheet, patient, say) -> list[dict]:
     """The patient's full stains that answer a claim; with what is wrong told."""
     marked = claim["measurement"] != "percent_of_parent"
-    if "acquisitions" not in settings:
+    if "acquisitions" not in config:
         say(f"{claim['measurement']} needs `acquisitions` in the configuration.", "measurement")
     if "populations" not in claim:
         say(f"{claim['measurement']} needs `populations`.")
@@ -194,7 +211,11 @@ def _check_cells(claim, settings, panels, made, acquisitions: Sheet, patient, sa
             sure = [name for name in found if made[name] is not None]
         if not found:
             say(_not_measured(claim, population, chosen, panels, made), *place)
-        elif own and not stained & set(found):
+        elif (
+            own
+            and not stained & set(found)
+            and acquisitions.is_whole("subject", "panel", "staining")
+        ):
             say(
                 f"{population!r} is measured by panel {' and '.join(found)}, of which {patient} has no "
                 "full stain in the acquisitions sheet.",
@@ -218,8 +239,13 @@ def _check_marker(claim: dict, panels: dict[str, dict], say) -> bool:
     }
     if marker not in quantified:
         say(
-            f"{marker!r} is quantified in no panel; expected one of "
-            f"{', '.join(sorted(quantified))}.{suggestion(marker, quantified)}",
+            f"{marker!r} is quantified in no panel; "
+            + (
+                f"expected one of {', '.join(sorted(quantified))}."
+                if quantified
+                else "none has one."
+            )
+            + suggestion(marker, quantified),
             "marker",
         )
         return False

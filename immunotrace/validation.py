@@ -8,8 +8,9 @@ import csv
 import difflib
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jsonschema
@@ -41,14 +42,25 @@ class YamlFile:
 
 @dataclass(frozen=True)
 class Sheet:
-    """The rows of a TSV sheet as dictionaries; `lines[i]` is the line of row i in the file."""
+    """The rows of a TSV sheet as dictionaries; `lines[i]` is the line of row i in the file.
+
+    `unread` holds the line and column of each cell whose value was not right and is not in its row.
+    """
 
     path: str
     rows: list[dict]
     lines: list[int]
+    unread: set[tuple[int, str]] = field(default_factory=set)
 
     def where(self, row: int, column: str) -> str:
         return f"{self.path} line {self.lines[row]}, column {column}"
+
+    def is_read(self, row: int, *columns: str) -> bool:
+        return not any((self.lines[row], column) in self.unread for column in columns)
+
+    def is_whole(self, *columns: str) -> bool:
+        """Whether every row is there with what it says in these columns."""
+        return bool(self.rows) and not any(column in columns for _, column in self.unread)
 
 
 def load_schema(name: str) -> dict:
@@ -86,13 +98,15 @@ def load_yaml(path: str) -> tuple[YamlFile | None, list[str]]:
     return YamlFile(path, data, lines), problems
 
 
-def schema_problems(data: object, schema: dict, where) -> list[str]:
+def schema_problems(data: object, schema: dict, where, named=None) -> list[str]:
     """All ways in which `data` breaks a JSON schema, one sentence each.
 
-    `where(key)` turns a key path into the place that the sentence begins with.
+    `where(key)` turns a key path into the place that the sentence begins with, `named(key)` into the
+    words for the key itself.
     """
+    named = named or (lambda key: repr(_dotted(key)))
     endless = [
-        f"{where(key)}: {_dotted(key)!r} is {value}; expected a finite number."
+        f"{where(key)}: {named(key)} is {value}; expected a finite number."
         for key, value in _numbers(data)
         if not math.isfinite(value)
     ]
@@ -107,7 +121,11 @@ def schema_problems(data: object, schema: dict, where) -> list[str]:
         for error in errors
         if error.validator == "type" or tuple(error.absolute_path) not in mistyped
     ]
-    return [f"{where(key)}: {sentence}" for error in errors for key, sentence in _sentences(error)]
+    return [
+        f"{where(key)}: {sentence}"
+        for error in errors
+        for key, sentence in _sentences(error, named)
+    ]
 
 
 def _numbers(data: object, key: KeyPath = ()):
@@ -133,8 +151,8 @@ def with_defaults(data: dict, schema: dict) -> dict:
 def read_sheet(path: str, schema: dict) -> tuple[Sheet, list[str]]:
     """Read a TSV sheet and check it against the schema of one row.
 
-    Columns of type integer or number are converted; an empty cell is an absent value. Blank lines
-    and lines that start with `#` are passed over.
+    Columns of type integer or number are converted; an empty cell is an absent value, and so is one
+    that breaks the schema. Blank lines and lines that start with `#` are passed over.
     """
     sheet = Sheet(path, [], [])
     try:
@@ -170,15 +188,18 @@ def read_sheet(path: str, schema: dict) -> tuple[Sheet, list[str]]:
                     f"{path} line {reader.line_num}: {len(cells)} cells, the heading has "
                     f"{len(header)} columns. Put one tab between cells."
                 )
+                sheet.unread.update((reader.line_num, name) for name in header)
                 continue
-            row, row_problems = _convert_row(
+            row, row_problems, unread = _convert_row(
                 f"{path} line {reader.line_num}", header, cells, schema
             )
             problems += row_problems
+            sheet.unread.update((reader.line_num, name) for name in unread)
             sheet.rows.append(row)
             sheet.lines.append(reader.line_num)
     except csv.Error as error:
         problems.append(f"{path} line {reader.line_num}: not a valid TSV line ({error}).")
+        sheet.unread.update((reader.line_num, name) for name in schema["properties"])
     if not header:
         problems.append(
             f"{path}: empty. Expected a heading with the columns "
@@ -202,6 +223,22 @@ def duplicates(sheet: Sheet, column: str) -> list[str]:
             )
         first.setdefault(value, index)
     return problems
+
+
+def merged(problems: Iterable[str]) -> list[str]:
+    """The same problem in several rows of a sheet as one that names their lines."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for problem in dict.fromkeys(problems):
+        place = _ROW.fullmatch(problem)
+        key = (place["path"], place["rest"]) if place else (problem, "")
+        lines.setdefault(key, []).extend([place["line"]] if place else [])
+    return [
+        path + (f" line{'s'[: len(rows) > 1]} {', '.join(rows)}, column {rest}" if rows else "")
+        for (path, rest), rows in lines.items()
+    ]
+
+
+_ROW = re.compile(r"(?P<path>[^\n]*?) line (?P<line>\d+), column (?P<rest>.*)", re.DOTALL)
 
 
 def suggestion(value: object, known: Iterable[object]) -> str:
@@ -238,44 +275,47 @@ _TYPE_WORDS = {
 }
 
 
-def _sentences(error: jsonschema.ValidationError):
+def _sentences(error: jsonschema.ValidationError, named):
     key = tuple(error.absolute_path)
-    name = _dotted(key)
+    name = named(key)
     value = error.instance
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         for extra in sorted(set(value) - set(known), key=str):
             yield (
                 (*key, extra),
-                f"unknown key {_dotted((*key, extra))!r}.{suggestion(extra, known)} "
+                f"unknown key {named((*key, extra))}.{suggestion(extra, known)} "
                 f"Known here: {', '.join(known)}.",
             )
     elif error.validator == "required":
+        known = error.schema.get("properties", {})
+        hints = "".join(suggestion(extra, known) for extra in set(value) - set(known))
         missing = [k for k in error.validator_value if k not in value]
-        for absent in missing:
+        # A misspelt key is told as an unknown one.
+        for absent in (k for k in missing if f"mean {k!r}?" not in hints):
             if error.message.startswith(repr(absent)):
                 meaning = error.schema.get("properties", {}).get(absent, {}).get("description", "")
                 yield (
                     key,
-                    f"{_dotted((*key, absent))!r} is missing"
+                    f"{named((*key, absent))} is missing"
                     + (f": {meaning[0].lower() + meaning[1:]}" if meaning else "."),
                 )
     elif error.validator in ("enum", "const"):
         allowed = error.validator_value if error.validator == "enum" else [error.validator_value]
         yield (
             key,
-            f"{name!r} is {value!r}; expected one of "
+            f"{name} is {value!r}; expected one of "
             f"{', '.join(map(str, allowed))}.{suggestion(value, allowed)}",
         )
     elif error.validator == "type":
         types = error.validator_value
         types = [types] if isinstance(types, str) else types
         expected = " or ".join(_TYPE_WORDS[t] for t in types)
-        yield key, f"{name!r} is {value!r}; expected {expected}."
+        yield key, f"{name} is {value!r}; expected {expected}."
     else:
         meaning = error.schema.get("description", "")
         expected = meaning or error.message
-        yield key, f"{name!r} is {value!r}; expected: {expected}"
+        yield key, f"{name} is {value!r}; expected: {expected}"
 
 
 def _dotted(key: Sequence[str | int]) -> str:
@@ -303,13 +343,18 @@ def _header_problems(path: str, line: int, header: list[str], schema: dict) -> l
     return problems
 
 
-def _convert_row(place: str, header: list[str], cells: list[str], schema: dict):
+def _convert_row(
+    place: str, header: list[str], cells: list[str], schema: dict
+) -> tuple[dict, list[str], list[str]]:
+    """A row, what is wrong with it, and the columns that are."""
     row: dict = {}
     problems: list[str] = []
+    unread: list[str] = []
     for name, cell in zip(header, cells, strict=True):
         cell, part = cell.strip(), schema["properties"][name]
         if cell == "":
             if name in schema["required"]:
+                unread.append(name)
                 problems.append(
                     f"{place}, column {name}: empty; expected {part.get('description', 'a value')}"
                 )
@@ -323,15 +368,20 @@ def _convert_row(place: str, header: list[str], cells: list[str], schema: dict):
             except ValueError:
                 readable = False
             if not readable:
+                unread.append(name)
                 problems.append(
                     f"{place}, column {name}: {cell!r}; expected {_TYPE_WORDS[part['type']]}."
                 )
                 continue
-        row[name] = value
-        problems += [
+        found = [
             sentence.replace("'the document' is", "is")
             for sentence in schema_problems(
                 value, part, lambda _key, name=name: f"{place}, column {name}"
             )
         ]
-    return row, problems
+        if found:
+            unread.append(name)
+            problems += found
+        else:
+            row[name] = value
+    return row, problems, unread

@@ -313,7 +313,7 @@ def test_a_right_case_is_read(folder):
             "sheets/claims.yaml",
             "minimal_change: 0.2",
             "minimal_change: .nan",
-            r"claims.yaml line 13: 'claims.0.minimal_change' is nan; expected a finite number",
+            r"claims.yaml line 13: 'minimal_change' of claim 'C1' is nan; expected a finite number",
         ),
         (
             "sheets/claims.yaml",
@@ -379,7 +379,7 @@ def test_a_right_case_is_read(folder):
             "sheets/claims.yaml",
             "    return_window: [61, 365]\n",
             "",
-            r"claims.yaml line 2: 'claims.0.return_window' is missing",
+            r"claims.yaml line 2: 'return_window' of claim 'C1' is missing",
         ),
         (
             "sheets/claims.yaml",
@@ -419,6 +419,11 @@ COMPOSITE = """\
 def test_a_score_that_the_timeline_does_not_have(folder):
     (folder / "sheets/claims.yaml").write_text(CLAIMS + CLINICAL.format(score="PCDIA"))
     score = "P1\t-1\t\tscore\tPCDAI\t45\tpoints\nP2\t-1\t\tscore\tCDAI\t45\tpoints\n"
+    other = (
+        PLATES
+        + "p2\tP2\tpatient\t7\tmethylprednisolone\tng/ml\tcpm\ttopcount_grid\traw/a1.fcs\tmap.tsv\n"
+    )
+    (folder / "sheets/plates.tsv").write_text(other)
     (folder / "sheets/timeline.tsv").write_text(TIMELINE + score)
     expected = (
         "claims.yaml line 18: the timeline has no score 'PCDIA' of P1; expected one of PCDAI."
@@ -545,6 +550,135 @@ def test_days_that_were_not_sampled(folder):
     text = problems()
     assert "expected a window with one of the days 7" in text
     assert "expected a return_window with one of the days 7" in text
+
+
+@pytest.mark.parametrize(
+    ("window", "return_window", "expected"),
+    [
+        ([0, 60], [61, 365], "window begins on day 0, but days up to 0 are baseline"),
+        ([10, 60], [5, 365], "return_window begins on day 5 and window ends on day 60"),
+        ([1, 60], [60, 365], "return_window begins on day 60 and window ends on day 60"),
+    ],
+)
+def test_windows_lie_after_the_infusion_and_one_after_the_other(
+    folder, window, return_window, expected
+):
+    edit(folder / "sheets/claims.yaml", "window: [1, 60]", f"window: {window}")
+    edit(
+        folder / "sheets/claims.yaml", "return_window: [61, 365]", f"return_window: {return_window}"
+    )
+    text = problems()
+    assert text.startswith("1 problem ")
+    assert expected in text
+
+
+def test_a_window_that_lies_ahead_is_allowed(folder):
+    edit(folder / "sheets/claims.yaml", "window: [1, 60]", "window: [400, 500]")
+    edit(folder / "sheets/claims.yaml", "return_window: [61, 365]", "return_window: [501, 600]")
+    load()
+
+
+def test_a_misspelt_subject_of_the_timeline(folder):
+    edit(folder / "config.yaml", "patient: P1", "patient: PAT1")
+    for name in ("acquisitions", "plates", "timeline"):
+        path = folder / f"sheets/{name}.tsv"
+        path.write_text(path.read_text().replace("P1\t", "PAT1\t"))
+    sheet = folder / "sheets/timeline.tsv"
+    sheet.write_text(sheet.read_text() + 2 * "PTA1\t7\t\tinfusion\tMSC\t\t\n")
+    text = problems()
+    assert text.startswith("1 problem ")
+    assert (
+        "timeline.tsv lines 3, 4, column subject: 'PTA1' is in no other sheet and is not the subject of "
+        "`case`; expected one of PAT1. Did you mean 'PAT1'?" in text
+    )
+
+
+@pytest.mark.parametrize("code", ["MCS01", "MSC1", "msc01", "MSC-01", "MSCO1"])
+def test_a_subject_that_is_nearly_the_patient(folder, code):
+    edit(folder / "config.yaml", "patient: P1", "patient: MSC01")
+    for name in ("acquisitions", "plates", "timeline"):
+        path = folder / f"sheets/{name}.tsv"
+        path.write_text(path.read_text().replace("P1\t", "MSC01\t"))
+    sheet = folder / "sheets/acquisitions.tsv"
+    right = sheet.read_text()
+    # The full stain of day 7 and the FMO control: one line, and no line about a missing control.
+    sheet.write_text(right.replace("a2\tMSC01", f"a2\t{code}").replace("a3\tMSC01", f"a3\t{code}"))
+    text = problems()
+    assert text.startswith("1 problem "), text
+    assert f"acquisitions.tsv lines 3, 4, column subject: {code!r} is not the subject" in text
+    assert "Did you mean 'MSC01'?" in text
+
+
+@pytest.mark.parametrize("code", ["MSC02", "MSC10", "UC01", "P7"])
+def test_another_patient_is_allowed(folder, code):
+    edit(folder / "config.yaml", "patient: P1", "patient: MSC01")
+    for name in ("acquisitions", "plates", "timeline"):
+        path = folder / f"sheets/{name}.tsv"
+        path.write_text(path.read_text().replace("P1\t", "MSC01\t"))
+    sheet = folder / "sheets/plates.tsv"
+    row = f"p2\t{code}\tpatient\t7\tmethylprednisolone\tng/ml\tcpm\ttopcount_grid\traw/a1.fcs\tmap.tsv\n"
+    sheet.write_text(sheet.read_text() + row)
+    load()
+
+
+FOLLOW_ON = [
+    ("config.yaml", "title:", "titel:", "Did you mean 'title'"),
+    ("config.yaml", "plates: sheets/plates.tsv", "plates: 5", "'plates' is 5; expected text"),
+    ("config.yaml", "timeline: sheets/timeline.tsv", "timeline: 5", "'timeline' is 5"),
+    ("sheets/plates.tsv", "drug\tdose", "drugs\tdose", "unknown column 'drugs'"),
+    ("sheets/plates.tsv", "-1\tmethylprednisolone\tng/ml", "-1\tmethylprednisolone\tng/mL", "is 'ng/mL'"),
+    ("sheets/plates.tsv", "-1\tmethylprednisolone", "-1\t", "line 2, column drug: empty"),
+    ("sheets/plates.tsv", "patient\t-1", "patient\tx", "column day: 'x'"),
+    ("sheets/map.tsv", "sample\t5", "sample\tfive", "column dose: 'five'; expected a number"),
+    ("sheets/map.tsv", "A2\tcontrol", "A2\tcontrl", "line 3, column well_role: is 'contrl'"),
+    ("sheets/timeline.tsv", "kind\tname", "kind\tnaem", "unknown column 'naem'"),
+    ("sheets/acquisitions.tsv", "a3\tP1\t", "a3\t\t", "line 4, column subject: empty"),
+    ("sheets/acquisitions.tsv", "FMO:CCR7", "FMO:CCR8", "no marker 'CCR8'"),
+    ("sheets/acquisitions.tsv", "-1\tT\tFMO", "-1\tTt\tFMO", "'Tt' is not in"),
+    ("sheets/acquisitions.tsv", "subject\trole", "subjct\trole", "unknown column 'subjct'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "old", "new", "expected"), FOLLOW_ON)
+def test_a_mistake_has_no_follow_on_lines(folder, path, old, new, expected):
+    # A second plate, and claims that ask every sheet.
+    second = (
+        "p2\tP1\tpatient\t7\tmethylprednisolone\tng/ml\tcpm\ttopcount_grid\traw/a1.fcs\tmap.tsv\n"
+    )
+    (folder / "sheets/plates.tsv").write_text(PLATES + second)
+    (folder / "sheets/timeline.tsv").write_text(TIMELINE + "P1\t-1\t\tscore\tPCDAI\t45\tpoints\n")
+    claim = yaml.safe_load(CLAIMS)["claims"][0]
+    ic50 = {k: v for k, v in claim.items() if k not in ("marker", "populations")}
+    ic50 |= {"claim": "C2", "measurement": "absolute_ic50", "drug": "methylprednisolone"}
+    clinical = yaml.safe_load(CLINICAL.format(score="PCDAI"))
+    (folder / "sheets/claims.yaml").write_text(yaml.safe_dump({"claims": [claim, ic50, *clinical]}))
+    load()
+    edit(folder / path, old, new)
+    text = problems()
+    assert expected in text
+    assert text.startswith("1 problem "), text
+
+
+def test_the_same_problem_of_several_rows_is_one_line(folder):
+    more = "a4\tP1\tpatient\t7\tT\tFMO:CCR8\trun2\traw/a4.fcs\na5\tP1\tpatient\t9\tT\tFMO:CCR8\trun2\traw/a5.fcs\n"
+    edit(folder / "sheets/acquisitions.tsv", ACQUISITIONS, ACQUISITIONS + more)
+    for name in ("a4.fcs", "a5.fcs"):
+        (folder / "sheets/raw" / name).write_text("raw")
+    text = problems()
+    assert text.startswith("1 problem ")
+    assert (
+        "acquisitions.tsv lines 5, 6, column staining: the panel 'T' has no marker 'CCR8'" in text
+    )
+
+
+def test_a_missing_file_is_named_once(folder, monkeypatch):
+    (folder / "sheets/raw/a2.fcs").unlink()
+    assert "no file 'raw/a2.fcs' beside the sheet (looked for 'sheets/raw/a2.fcs')." in problems()
+    for path in (folder / "sheets").iterdir():
+        path.rename(folder / path.name)
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(config.replace("sheets/", ""))
+    assert "no file 'raw/a2.fcs' beside the sheet. Put it there" in problems()
 
 
 def test_a_cv_of_the_literature_needs_its_source(folder):
