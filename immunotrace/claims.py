@@ -7,7 +7,8 @@ supported       the change was seen in the claim's window, beyond the reference 
                 large as the claim's minimal change; a transient one also returned, a lasting one stayed
 contradicted    a change of the other direction was seen
 not_supported   every day's interval excludes a change of the minimal size; or it did not return (stay)
-inconclusive    neither shown nor excluded; or no day, or too uncertain a day, to show a return; or the
+inconclusive    neither shown nor excluded; or no day, or too uncertain a day, to show a return; or no
+                rescue so far, of a patient followed for less long than the claim asks; or the
                 control moved the same way on every day on which the change was seen, or at all on every
                 day that could show the return
 not_evaluable   no data
@@ -16,6 +17,7 @@ A claim about expression is also answered from the values at the baseline's mix 
 are any, and both answers count (`_with_mix_held`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,6 +43,7 @@ COLUMNS = [
     "evidence",
     "adjusted_verdict",
     "control_moved",
+    "outside_window",
     "not_known",
     "measurement",
     "marker",
@@ -73,6 +76,7 @@ class Answer:
     evidence: str = ""
     adjusted_verdict: str = ""
     control_moved: str = ""
+    outside_window: str = ""
     not_known: str = ""
     shown: bool = False  # the change itself, whatever came after it
 
@@ -85,11 +89,13 @@ def judge_claims(
     `changes` is the table of `immunotrace.longitudinal.changes.changes`, `timeline` the rows of the timeline
     sheet. A composite claim is answered from the claims that it names, wherever they stand.
     """
-    series = series_of(changes[changes["subject"] == patient])
+    own = changes[changes["subject"] == patient]
+    series = series_of(own)
+    sampled = [int(day) for day in own["day"]]
     answers = {}
     for claim in sorted(claims, key=lambda claim: claim["kind"] == "composite"):
         if claim["kind"] == "clinical":
-            answer = judge_clinical(claim, timeline, patient)
+            answer = judge_clinical(claim, timeline, patient, sampled)
         elif claim["kind"] == "composite":
             answer = judge_composite(claim, answers)
         else:
@@ -141,8 +147,45 @@ def judge_change(claim: dict, series: Series) -> Answer:
         if answer.control_moved and "the control" not in answer.sentence:
             told = f" The control moved as well ({answer.control_moved}), in the same runs."
             answer = replace(answer, sentence=answer.sentence + told)
+        outside = _outside(claim, rows)
+        if outside and "populations" in claim:
+            outside = f"{name}, {outside}"
+        followed = _followed(claim, answer, rows)
+        answer = replace(
+            answer,
+            outside_window=outside,
+            not_known="; ".join(filter(None, [answer.not_known, followed])),
+        )
         answers.append(answer)
     return _weakest(claim, answers)
+
+
+def _outside(claim: dict, rows: list[dict]) -> str:
+    """Changes against a claim (of no change: any) that were seen after baseline, but not in its window."""
+    first, last = claim["window"]
+    against = [_other(claim["direction"])] if "direction" in claim else ["decrease", "increase"]
+    told = []
+    for row in rows:
+        inside = row["day"] <= LAST_DAY or first <= row["day"] <= last
+        if inside or row["verdict"] not in against or not _is_large(row, claim["minimal_change"]):
+            continue
+        unit = f" {row['unit']}" if row["unit"] else ""
+        way = " in the other direction" if "direction" in claim else ""
+        shared = ", and the control with it" if _with_control(row) else ""
+        told.append(
+            f"day {row['day']}: {_BOUNDS[row['bound']]}{_plain(row['value'])}{unit}, beyond its band{way}"
+            f"{shared}"
+        )
+    return "; ".join(told)
+
+
+def _followed(claim: dict, answer: Answer, rows: list[dict]) -> str:
+    """How far a claim that something stays, or does not change, was followed of what it asks."""
+    if claim["course"] not in ("lasting", "none") or answer.verdict == "not_evaluable":
+        return ""
+    end = claim.get("return_window", claim["window"])[1]
+    last = max(row["day"] for row in rows if not is_missing(row["change"]))
+    return f"followed to day {last} of {end}" if last < end else ""
 
 
 def judge_composite(claim: dict, answers: dict[str, Answer]) -> Answer:
@@ -230,6 +273,7 @@ def _weakest(claim: dict, answers: list[Answer]) -> Answer:
         evidence="; ".join(answer.evidence for answer in answers if answer.evidence),
         not_known="; ".join(dict.fromkeys(a.not_known for a in answers if a.not_known)),
         control_moved=", ".join(dict.fromkeys(a.control_moved for a in answers if a.control_moved)),
+        outside_window="; ".join(a.outside_window for a in answers if a.outside_window),
         adjusted_verdict=min(
             (answer.adjusted_verdict for answer in answers),
             key=lambda verdict: ["", *_WEAKEST_FIRST].index(verdict),
@@ -442,8 +486,14 @@ def _judge_return(claim: dict, later: list[dict], extreme: dict, size: str, foun
     )
 
 
-def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
-    """Answer "no benefit, rescue needed" from the score and the rescue events of the timeline."""
+def judge_clinical(
+    claim: dict, timeline: list[dict], patient: str, sampled: Iterable[int] = ()
+) -> Answer:
+    """Answer "no benefit, rescue needed" from the score and the rescue events of the timeline.
+
+    That no rescue was needed is known only of a patient who was followed as long as the claim asks: to the
+    last day of the timeline or of `sampled`, the days of samples.
+    """
     own = [row for row in timeline if row["subject"] == patient]
     scores = [row for row in own if row["kind"] == "score" and row["name"] == claim["score"]]
     first, last = claim["window"]
@@ -471,12 +521,17 @@ def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
         f"The {claim['score']} averaged {_plain(mean)} on days {min(days)} to {max(days)} against "
         f"{_plain(baseline)} before ({_signed(effect)} %)"
     )
-    rescued = (
-        "rescue: " + ", ".join(f"{name} (day {day})" for day, name in rescues)
-        if rescues
-        else f"no rescue within {claim['rescue_within']} days"
-    )
-    if not response and rescues:
+    followed = max([*sampled, *(_last_day(row) for row in own)])
+    asked = claim["rescue_within"]
+    if rescues:
+        rescued = "rescue: " + ", ".join(f"{name} (day {day})" for day, name in rescues)
+    elif followed < asked:
+        rescued = f"no rescue so far, followed to day {followed} of {asked}"
+    else:
+        rescued = f"no rescue within {asked} days"
+    if not rescues and followed < asked:
+        verdict = "inconclusive"
+    elif not response and rescues:
         verdict = "supported"
     elif response and not rescues:
         verdict = "contradicted"
@@ -488,6 +543,10 @@ def judge_clinical(claim: dict, timeline: list[dict], patient: str) -> Answer:
         effect=effect,
         evidence=f"timeline: {claim['score']} on {len(scores)} days, {len(rescues)} rescue events",
     )
+
+
+def _last_day(event: dict) -> int:
+    return int(event["day"] if is_missing(event.get("end_day")) else event["end_day"])
 
 
 def _found(row: dict) -> dict:

@@ -181,14 +181,14 @@ CLINICAL = {
 }
 
 
-def course(after, rescue):
+def course(after, rescue, followed=365):
     rows = [
         {"subject": "P", "day": d, "kind": "score", "name": "activity", "value": v}
         for d, v in [(-28, 50), (-1, 50), *zip([30, 90], after, strict=True)]
     ]
     if rescue:
         rows.append({"subject": "P", "day": 120, "kind": "rescue", "name": "infliximab"})
-    return rows
+    return [*rows, {"subject": "P", "day": followed, "kind": "procedure", "name": "visit"}]
 
 
 @pytest.mark.parametrize(
@@ -202,6 +202,83 @@ def course(after, rescue):
 )
 def test_clinical(after, rescue, verdict):
     assert judge_clinical(CLINICAL, course(after, rescue), "P").verdict == verdict
+
+
+@pytest.mark.parametrize("after", [[48, 52], [20, 20]])
+def test_no_rescue_is_not_known_before_the_end_of_the_time_asked(after):
+    short = course(after, False, followed=100)
+    answer = judge_clinical(CLINICAL, short, "P")
+    assert answer.verdict == "inconclusive"
+    assert "no rescue so far, followed to day 100 of 365" in answer.sentence
+    # A sample or the end of a drug shows that the patient was followed; another's days do not.
+    drug = {"subject": "P", "day": 0, "end_day": 365, "kind": "drug", "name": "prednisone"}
+    known = judge_clinical(CLINICAL, [*short, drug], "P")
+    assert known.verdict != "inconclusive"
+    assert "no rescue within 365 days" in known.sentence
+    assert judge_clinical(CLINICAL, short, "P", [7, 365]) == known
+    assert judge_clinical(CLINICAL, [*short, {**drug, "subject": "Q"}], "P") == answer
+    # What was seen is a fact, however long the patient was followed.
+    rescued = judge_clinical(CLINICAL, course(after, True, followed=130), "P")
+    assert rescued == judge_clinical(CLINICAL, course(after, True), "P")
+
+
+def test_samples_count_as_follow_up():
+    short = course([48, 52], False, followed=100)
+    rows = series([60] * 3, days=[7, 21, 365])
+    told = judge_claims([CLINICAL], rows, short, "P").loc[0]
+    assert told["verdict"] == "not_supported"
+    assert judge_claims([CLINICAL], rows[:2], short, "P").loc[0, "verdict"] == "inconclusive"
+
+
+def test_how_far_a_lasting_change_was_followed():
+    lasting = {**CLAIM, "course": "lasting"}
+    none = {key: CLAIM[key] for key in CLAIM if key not in ("direction", "return_window")}
+    none["course"] = "none"
+    down = [35, 30, 33, 34, 33, 34]
+    answer = judge_change(lasting, series(down))
+    assert (answer.verdict, answer.not_known) == ("supported", "followed to day 150 of 365")
+    assert judge_change({**lasting, "return_window": [61, 150]}, series(down)).not_known == ""
+    answer = judge_change(none, series([60, 61, 59], days=[7, 21, 42]))
+    assert (answer.verdict, answer.not_known) == ("supported", "followed to day 42 of 60")
+    assert judge_change(none, series([60, 61, 59], days=[7, 21, 60])).not_known == ""
+    assert judge_change(CLAIM, series(FALLS)).not_known == ""
+
+
+def test_a_change_the_other_way_outside_the_window_is_told():
+    claim = {**CLAIM, "course": "any", "window": [8, 60]}
+    del claim["return_window"]
+    answer = judge_change(claim, series([75, 30, 45, 58, 60, 85]))
+    assert answer.verdict == "supported"
+    assert answer.outside_window == (
+        "CCR7+ among CD4 cells, day 7: 75 %, beyond its band in the other direction; "
+        "day 150: 85 %, beyond its band in the other direction"
+    )
+    # Nothing is said of the claim's own direction, of what is too small to count, and within the window.
+    for values in ([35, 30, 45, 58, 60, 35], [60, 30, 45, 58, 60, 71], [60, 30, 85, 58, 60, 60]):
+        assert judge_change(claim, series(values)).outside_window == ""
+    shared = beside_control(series([60, 30, 45, 58, 60, 85]), [0, 0, 0, 0, 0, 1.3])
+    assert judge_change(claim, shared).outside_window.endswith("and the control with it")
+    none = {key: value for key, value in claim.items() if key != "direction"} | {"course": "none"}
+    rows = series([60, 60, 60, 60, 35, 85])
+    assert judge_change(none, rows).verdict == "supported"
+    assert judge_change(none, rows).outside_window == (
+        "CCR7+ among CD4 cells, day 105: 35 %, beyond its band; day 150: 85 %, beyond its band"
+    )
+
+
+def test_an_ic50_above_the_highest_dose_outside_the_window_is_told():
+    claim = {
+        key: CLAIM[key] for key in CLAIM if key not in ("marker", "populations", "return_window")
+    }
+    claim |= {"measurement": "absolute_ic50", "course": "any", "window": [1, 120]}
+    rows = series([40, 30, 45, 58, 60, 90], population="").assign(
+        measurement="absolute_ic50", marker="", unit="ng/ml", bound=["", "", "", "", "", ">"]
+    )
+    answer = judge_change(claim, rows)
+    assert answer.verdict == "supported"
+    assert (
+        answer.outside_window == "day 150: above 90 ng/ml, beyond its band in the other direction"
+    )
 
 
 def test_scores_after_a_rescue_are_not_the_infusions():
