@@ -234,14 +234,18 @@ def test_how_far_a_lasting_change_was_followed():
     lasting = {**CLAIM, "course": "lasting"}
     none = {key: CLAIM[key] for key in CLAIM if key not in ("direction", "return_window")}
     none["course"] = "none"
+
+    def judged(claim, values, **days):
+        return judge_change(claim, beside_control(series(values, **days), 0.0))
+
     down = [35, 30, 33, 34, 33, 34]
-    answer = judge_change(lasting, series(down))
+    answer = judged(lasting, down)
     assert (answer.verdict, answer.not_known) == ("supported", "followed to day 150 of 365")
-    assert judge_change({**lasting, "return_window": [61, 150]}, series(down)).not_known == ""
-    answer = judge_change(none, series([60, 61, 59], days=[7, 21, 42]))
+    assert judged({**lasting, "return_window": [61, 150]}, down).not_known == ""
+    answer = judged(none, [60, 61, 59], days=[7, 21, 42])
     assert (answer.verdict, answer.not_known) == ("supported", "followed to day 42 of 60")
-    assert judge_change(none, series([60, 61, 59], days=[7, 21, 60])).not_known == ""
-    assert judge_change(CLAIM, series(FALLS)).not_known == ""
+    assert judged(none, [60, 61, 59], days=[7, 21, 60]).not_known == ""
+    assert judged(CLAIM, FALLS).not_known == ""
 
 
 def test_a_change_the_other_way_outside_the_window_is_told():
