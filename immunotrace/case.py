@@ -22,6 +22,7 @@ from immunotrace.validation import (
     duplicates,
     load_schema,
     load_yaml,
+    meant_keys,
     merged,
     read_sheet,
     schema_problems,
@@ -86,18 +87,20 @@ def load_case(config: dict, config_files: list[str]) -> Case:
         and not schema_problems(value, schema["properties"][key], str)
     }
     settings = with_defaults(sound, schema)
-    if "acquisitions" not in config and "plates" not in config:
+    named = set(config) | meant_keys(config, schema["properties"])
+    if not named & {"acquisitions", "plates"}:
         problems.append(
             f"{_config_place(files, ())}: neither `acquisitions` nor `plates` is named; expected the "
             "sheet of at least one of them."
         )
-    if ("scenario" in config) != ("simulation" in config):
+    if ("scenario" in named) != ("simulation" in named):
         problems.append(
             f"{_config_place(files, ('scenario',))}: `scenario` and `simulation` belong together; "
             "name both (the simulated case) or neither (real data)."
         )
     panels_file = None
-    if "acquisitions" in config and "panels" not in config:
+    wrong_panels: list[str] = []
+    if "acquisitions" in named and "panels" not in named:
         problems.append(
             f"{_config_place(files, ('acquisitions',))}: `acquisitions` needs `panels`, the file that "
             "says which marker is on which channel."
@@ -106,7 +109,8 @@ def load_case(config: dict, config_files: list[str]) -> Case:
         panels_file, found = _load_checked(settings["panels"], "panels")
         problems += found
         panels_file = None if found else panels_file
-        problems += _panel_problems(panels_file) if panels_file else []
+        wrong_panels = _panel_problems(panels_file) if panels_file else []
+        problems += wrong_panels
     simulated = "scenario" in config
     if simulated and "case" in settings and "control" not in settings["case"]:
         problems.append(
@@ -138,7 +142,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
     named_sheets = [
         sheet
         for name, sheet in (("acquisitions", acquisitions), ("plates", plates))
-        if name in config
+        if name in named
     ]
     if "case" in settings:
         every = all(sheet.is_whole("subject", "role") for sheet in named_sheets)
@@ -156,11 +160,12 @@ def load_case(config: dict, config_files: list[str]) -> Case:
         claims_file, found = _load_checked(settings["claims"], "claims")
         problems += found
         if claims_file and not found:
-            panels = _panels(panels_file)
+            panels = {} if wrong_panels else _panels(panels_file)
+            patient = about.get("patient")
             problems += claim_problems(
                 claims_file,
-                config,
-                settings.get("case", {}).get("patient"),
+                named,
+                patient if patient in roles else None,
                 panels,
                 _made_populations(panels),
                 acquisitions,

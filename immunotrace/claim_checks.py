@@ -24,7 +24,7 @@ _UNUSED = {
 
 def claim_problems(
     file: YamlFile,
-    config: dict,
+    named: set[str],
     patient: str | None,
     panels: dict[str, dict],
     made: dict[str, list[str] | None],
@@ -34,9 +34,9 @@ def claim_problems(
 ) -> list[str]:
     """What is wrong with claims that pass the schema, a sentence a mistake.
 
-    `config` says which sheets there are. What depends on a part with mistakes of its own is not checked:
-    `patient` and `timeline` are None and `panels` empty where they have some. `made`: the populations that
-    a panel's gates make, None where only the gates' own file can tell.
+    `named` are the keys of the configuration: which sheets there are. What depends on a part with mistakes
+    of its own is not checked: `patient` and `timeline` are None and `panels` empty where they have some.
+    `made`: the populations that a panel's gates make, None where only the gates' own file can tell.
     """
     problems = []
     seen = set()
@@ -64,12 +64,12 @@ def claim_problems(
                         number,
                     )
         elif claim["kind"] == "clinical":
-            _check_score(claim, config, timeline, patient, say)
+            _check_score(claim, named, timeline, patient, say)
         elif claim["measurement"].endswith("_ic50"):
-            rows = _check_plates(claim, config, plates, patient, say)
+            rows = _check_plates(claim, named, plates, patient, say)
             _check_days(claim, rows if plates.is_whole("day") else [], patient, say)
         else:
-            rows = _check_cells(claim, config, panels, made, acquisitions, patient, say)
+            rows = _check_cells(claim, named, panels, made, acquisitions, patient, say)
             whole = acquisitions.is_whole("subject", "panel", "staining", "day")
             _check_days(claim, rows if whole else [], patient, say)
     return problems
@@ -128,8 +128,8 @@ def _check_windows(claim: dict, say) -> None:
             )
 
 
-def _check_score(claim: dict, config: dict, timeline, patient, say) -> None:
-    if "timeline" not in config:
+def _check_score(claim: dict, keys: set[str], timeline, patient, say) -> None:
+    if "timeline" not in keys:
         say("a clinical claim needs a `timeline` in the configuration.")
     if timeline is None or patient is None:
         return
@@ -148,9 +148,9 @@ def _check_score(claim: dict, config: dict, timeline, patient, say) -> None:
         )
 
 
-def _check_plates(claim: dict, config: dict, plates: Sheet, patient, say) -> list[dict]:
+def _check_plates(claim: dict, keys: set[str], plates: Sheet, patient, say) -> list[dict]:
     """The patient's plates that answer a claim; with what is wrong told."""
-    if "plates" not in config:
+    if "plates" not in keys:
         say(f"{claim['measurement']} needs `plates` in the configuration.", "measurement")
         return []
     own = [row for row in plates.rows if row.get("subject") == patient and "drug" in row]
@@ -171,10 +171,10 @@ def _check_plates(claim: dict, config: dict, plates: Sheet, patient, say) -> lis
     return [row for row in own if row["drug"] == claim.get("drug", row["drug"])]
 
 
-def _check_cells(claim, config, panels, made, acquisitions: Sheet, patient, say) -> list[dict]:
+def _check_cells(claim, keys, panels, made, acquisitions: Sheet, patient, say) -> list[dict]:
     """The patient's full stains that answer a claim; with what is wrong told."""
     marked = claim["measurement"] != "percent_of_parent"
-    if "acquisitions" not in config:
+    if "acquisitions" not in keys:
         say(f"{claim['measurement']} needs `acquisitions` in the configuration.", "measurement")
     if "populations" not in claim:
         say(f"{claim['measurement']} needs `populations`.")
@@ -214,6 +214,7 @@ def _check_cells(claim, config, panels, made, acquisitions: Sheet, patient, say)
         elif (
             own
             and not stained & set(found)
+            and stained <= set(panels)
             and acquisitions.is_whole("subject", "panel", "staining")
         ):
             say(

@@ -121,11 +121,34 @@ def schema_problems(data: object, schema: dict, where, named=None) -> list[str]:
         for error in errors
         if error.validator == "type" or tuple(error.absolute_path) not in mistyped
     ]
+    # A misspelt key is told as an unknown one, and is not missing as well.
+    misspelt = {
+        (*error.absolute_path, key)
+        for error in errors
+        if error.validator == "additionalProperties"
+        for key in meant_keys(error.instance, error.schema["properties"])
+    }
+    errors = [
+        error
+        for error in errors
+        if error.validator != "required"
+        or not any(
+            error.message.startswith(repr(key[-1])) and key[:-1] == tuple(error.absolute_path)
+            for key in misspelt
+        )
+    ]
     return [
         f"{where(key)}: {sentence}"
         for error in errors
         for key, sentence in _sentences(error, named)
     ]
+
+
+def meant_keys(data: dict, known: Iterable[str]) -> set[str]:
+    """The known keys that unknown ones of `data` are likely to be meant for."""
+    known = set(known)
+    return {key for key in known - set(data) for extra in set(data) - known
+            if f"mean {key!r}?" in suggestion(extra, known)}  # fmt: skip
 
 
 def _numbers(data: object, key: KeyPath = ()):
@@ -288,11 +311,8 @@ def _sentences(error: jsonschema.ValidationError, named):
                 f"Known here: {', '.join(known)}.",
             )
     elif error.validator == "required":
-        known = error.schema.get("properties", {})
-        hints = "".join(suggestion(extra, known) for extra in set(value) - set(known))
         missing = [k for k in error.validator_value if k not in value]
-        # A misspelt key is told as an unknown one.
-        for absent in (k for k in missing if f"mean {k!r}?" not in hints):
+        for absent in missing:
             if error.message.startswith(repr(absent)):
                 meaning = error.schema.get("properties", {}).get(absent, {}).get("description", "")
                 yield (

@@ -623,6 +623,11 @@ def test_another_patient_is_allowed(folder, code):
 
 FOLLOW_ON = [
     ("config.yaml", "title:", "titel:", "Did you mean 'title'"),
+    ("config.yaml", "patient: P1", "patient: P1q", "case.patient is 'P1q', which no row"),
+    ("config.yaml", "plates: sheets/plates.tsv", "plats: sheets/plates.tsv", "unknown key 'plats'"),
+    ("config.yaml", "panels: sheets", "panel: sheets", "unknown key 'panel'. Did you mean 'panels'?"),
+    ("sheets/claims.yaml", "rescue_within:", "rescue_withn:", "unknown key 'rescue_withn' of claim 'C6'"),
+    ("sheets/panels.yaml", "markers: [CCR7]", "markers: [CCR77]", "'CCR77' is none of the markers"),
     ("config.yaml", "plates: sheets/plates.tsv", "plates: 5", "'plates' is 5; expected text"),
     ("config.yaml", "timeline: sheets/timeline.tsv", "timeline: 5", "'timeline' is 5"),
     ("sheets/plates.tsv", "drug\tdose", "drugs\tdose", "unknown column 'drugs'"),
