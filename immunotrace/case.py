@@ -206,6 +206,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
             *_dated(settings, files),
             *_identifying(acquisitions, "acquisition"),
             *_identifying(plates, "plate"),
+            *_other_numbers(sheets, about),
         ],
     )
 
@@ -265,17 +266,32 @@ def _meant(subject: str, names: list[str]) -> str:
     Codes that differ in their number alone are of two subjects: MSC02 is no slip of MSC01.
     """
 
-    def parts(code: str) -> tuple[str, list[int]]:
-        letters = re.sub(r"[\d_.-]", "", code).lower()
-        return letters, [int(digits) for digits in re.findall(r"\d+", code)]
-
     for name in names:
-        (letters, numbers), (its_letters, its_numbers) = parts(subject), parts(name)
-        if letters == its_letters and numbers and its_numbers and numbers != its_numbers:
+        if _differ_in_number(subject, name):
             continue
         if SequenceMatcher(None, subject.lower(), name.lower()).ratio() >= _SLIP:
             return name
     return ""
+
+
+def _differ_in_number(code: str, other: str) -> bool:
+    def parts(code: str) -> tuple[str, list[int]]:
+        letters = re.sub(r"[\d_.-]", "", code).lower()
+        return letters, [int(digits) for digits in re.findall(r"\d+", code)]
+
+    (letters, numbers), (its_letters, its_numbers) = parts(code), parts(other)
+    return letters == its_letters and bool(numbers and its_numbers) and numbers != its_numbers
+
+
+def _other_numbers(sheets: list[Sheet], about: dict) -> list[str]:
+    """A warning for each other patient whose code is that of the case's patient but for the number."""
+    return merged(
+        f"{sheet.where(index, 'subject')}: {row['subject']!r} has the role patient, but the case is that of "
+        f"{about['patient']!r}: no claim is answered from this row."
+        for sheet in sheets
+        for index, row in enumerate(sheet.rows)
+        if row["role"] == "patient" and _differ_in_number(row["subject"], about["patient"])
+    )
 
 
 def _misspelt(sheet: Sheet, meant: dict[str, str]) -> list[str]:

@@ -335,6 +335,17 @@ def test_the_summary_claims_no_more_than_the_design_has(small_figure, monkeypatc
     assert "No plates" not in told
 
 
+def test_what_happened_outside_the_window_stands_beside_the_verdict(
+    small_figure, monkeypatch, tmp_path
+):
+    def late(case, tables):
+        tables["claims"]["outside_window"] = pd.Series(["day 150: above 250 ng/ml"], dtype=object)
+
+    told = chapter_of("summary", "full", tmp_path, small_figure, monkeypatch, late)
+    assert '"label": "Outside the window"' in told
+    assert "day 150: above 250 ng/ml" in told
+
+
 def test_with_several_drugs_each_ic50_is_told_of_its_own(small_figure, monkeypatch, tmp_path):
     def two_drugs(case, tables):
         rows = tables["changes"].astype({"bound": object})
