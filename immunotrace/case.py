@@ -152,7 +152,7 @@ def load_case(config: dict, config_files: list[str]) -> Case:
     if timeline_path and not (simulated and _is_simulated(timeline_path)):
         events, found = _timeline(timeline_path)
         if subjects and all(sheet.is_whole("subject") for sheet in named_sheets):
-            found += _strangers(events, in_sheets | set(subjects), subjects)
+            found += _strangers(events, (in_sheets - set(misspelt)) | set(subjects), subjects)
         timeline = None if found else events.rows
         problems += found
     claims_file = None
