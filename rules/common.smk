@@ -4,7 +4,6 @@ import logging
 from importlib.metadata import version
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 
 from immunotrace.case import load_case
 from immunotrace.checksums import read_files_once
@@ -45,7 +44,7 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
     if problem := not_writable([".", ".snakemake", "results", "logs"]):
         # Its own log file may be what cannot be written; logging would tell so by tracebacks.
         logging.raiseExceptions = False
-        raise WorkflowError(problem)
+        raise SystemExit(f"Error: {problem}")
 
 
 wildcard_constraints:

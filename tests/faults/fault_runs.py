@@ -336,6 +336,10 @@ def patient_of(undisturbed: Undisturbed, folder: Path) -> Path:
         own = [line for line in lines if line.startswith("MSC01") and wanted in line]
         text = "".join([lines[0], *own]).replace("results/simulated", "raw")
         (sheets / f"{sheet}.tsv").write_text(text)
+    # No claim about B cells, of which there is no stain.
+    claims = (sheets / "claims.yaml").read_text()
+    start, end = claims.index("  - claim: C4"), claims.index("  - claim: C5")
+    (sheets / "claims.yaml").write_text(claims[:start] + claims[end:])
     (folder / "config.yaml").write_text(
         "case: {title: With bad files, patient: MSC01}\n"
         + "".join(f"{key}: resources/case/{key}.tsv\n" for key in ("acquisitions", "plates"))
