@@ -4,7 +4,6 @@ import logging
 from importlib.metadata import version
 from pathlib import Path
 
-
 from immunotrace.case import load_case
 from immunotrace.checksums import read_files_once
 from immunotrace.dependencies import Dependencies
@@ -13,10 +12,12 @@ from immunotrace.errors import InputError
 from immunotrace.figures import FIGURES, LINEAGES
 from immunotrace.place import not_writable
 from immunotrace.report import CHAPTER_TABLES, CHAPTERS
+from immunotrace.scheduling import look_once_at_a_time
 from immunotrace.single_run import mark_run, release_after_kill
 from immunotrace.validation import load_yaml
 
 read_files_once()
+look_once_at_a_time()
 
 ROOT = Path(workflow.basedir)
 DEPENDENCIES = Dependencies(ROOT, ("immunotrace", "simulation"))
